@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// drain is how long annald may take to finish what it began (its own deadline is 20 s).
+const drain = 30 * time.Second
+
+// foreground is `make run`: it stays until a signal or the daemon's end.
+func foreground(ctx context.Context, h *home) error {
+	began := time.Now()
+	if err := launch(ctx, h, began); err != nil {
+		return err
+	}
+	daemon := h.state.Daemon
+	for daemon.alive() {
+		if pause(ctx, 300*time.Millisecond) != nil {
+			say("draining")
+			return h.locked(context.WithoutCancel(ctx), h.stopDaemon)
+		}
+	}
+	return fmt.Errorf("annald ended by itself; the end of %s:\n%s", h.path("annald.log"), tail(h.path("annald.log"), 15))
+}
+
+// background is `make start`: the same, but it leaves the daemon behind.
+func background(ctx context.Context, h *home) error { return launch(ctx, h, time.Now()) }
+
+func launch(ctx context.Context, h *home, began time.Time) error {
+	built := make(chan error, 1)
+	go func() { built <- loud(exec.CommandContext(ctx, "go", "build", "-o", "bin/", "./cmd/...")) }()
+	err := h.locked(ctx, func(ctx context.Context) error {
+		err := errors.Join(h.refuseSecond(), h.startServers(ctx))
+		if err := errors.Join(err, <-built); err != nil {
+			return err
+		}
+		return h.startDaemon(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	if err := seed(ctx, h); err != nil {
+		return errors.Join(err, h.locked(context.WithoutCancel(ctx), h.stopDaemon))
+	}
+	printWelcome(h)
+	say("ready after %.1f s; Ctrl-C (or `make stop`) drains", time.Since(began).Seconds())
+	return nil
+}
+
+func (h *home) refuseSecond() error {
+	if h.state.Daemon.alive() {
+		return fmt.Errorf("annald of this home runs already as process %d: `make stop` ends it", h.state.Daemon.PID)
+	}
+	return nil
+}
+
+func (h *home) startDaemon(ctx context.Context) error {
+	log, err := os.OpenFile(h.path("annald.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	binary, err := filepath.Abs("bin/annald")
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(binary, "--roles", or(os.Getenv("ROLES"), "all"))
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for us; we ask the daemon to drain
+	cmd.Env, err = h.daemonEnv()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }() // ends with the daemon, or with us
+	h.state.Daemon = identify(cmd.Process.Pid)
+	if err := h.save(); err != nil {
+		return err
+	}
+	return h.awaitReady(ctx, ended)
+}
+
+func (h *home) awaitReady(ctx context.Context, ended <-chan error) error {
+	url := "http://" + h.listen("ANNAL_HTTP_LISTEN", "127.0.0.1:8080") + "/readyz"
+	for until := time.Now().Add(60 * time.Second); time.Now().Before(until); {
+		select {
+		case err := <-ended:
+			return fmt.Errorf("annald does not start (%v); the end of %s:\n%s", err, h.path("annald.log"), tail(h.path("annald.log"), 15))
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), h.stopDaemon(context.WithoutCancel(ctx)))
+		case <-time.After(100 * time.Millisecond):
+		}
+		if resp, err := http.Get(url); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+	}
+	return errors.Join(fmt.Errorf("annald is not ready within 60 s; see %s and %s?verbose", h.path("annald.log"), url), h.stopDaemon(ctx))
+}
+
+// daemonEnv is ours, with the servers of this home. ANNAL_EVENTSTORE_URL goes along only if the caller set it: without
+// it annald uses its embedded store.
+func (h *home) daemonEnv() ([]string, error) {
+	addresses, err := h.addresses()
+	if err != nil {
+		return nil, err
+	}
+	env := []string{"ANNAL_HOME=" + h.dir, "ANNAL_MODE=" + or(os.Getenv("ANNAL_MODE"), "development")}
+	for _, pair := range os.Environ() {
+		if !strings.HasPrefix(pair, "ANNAL_HOME=") && !strings.HasPrefix(pair, "ANNAL_MODE=") {
+			env = append(env, pair)
+		}
+	}
+	for _, a := range addresses {
+		if a[0] == "ANNAL_POSTGRES_URL" || a[0] == "ANNAL_RABBITMQ_URL" {
+			env = append(env, a[0]+"="+a[1])
+		}
+	}
+	return env, nil
+}
+
+func (h *home) listen(name, otherwise string) string { return or(os.Getenv(name), otherwise) }
+
+func (h *home) stopDaemon(context.Context) error {
+	if err := h.state.Daemon.end(syscall.SIGTERM, drain); err != nil {
+		return err
+	}
+	h.state.Daemon = process{}
+	return h.save()
+}
+
+func printWelcome(h *home) {
+	http, admin := h.listen("ANNAL_HTTP_LISTEN", "127.0.0.1:8080"), h.listen("ANNAL_ADMIN_LISTEN", "127.0.0.1:8081")
+	say("")
+	say("  GraphQL     http://%s/graphql", http)
+	say("  health      http://%s/readyz?verbose", http)
+	say("  metrics     http://%s/metrics", admin)
+	say("  RabbitMQ    http://127.0.0.1:%d (user annal, password in %s)", h.state.RabbitMQ.Management, h.path("servers.env"))
+	say("  log         %s", h.path("annald.log"))
+	say("")
+}
+
+func tail(path string, n int) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return lastLines(string(text), n)
+}

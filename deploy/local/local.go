@@ -1,0 +1,81 @@
+// Command local runs Annal's own PostgreSQL and RabbitMQ on this machine, for `make run` and `make test`.
+//
+// They are private instances: own data directory, own free ports, loopback only, passwords drawn at the first start.
+// Servers that run already are never touched, and two homes (ANNAL_HOME) do not know of each other. The programs are
+// those of the distribution; what is missing is installed by its package manager, after saying so (install.go).
+//
+//	local servers [--build]   install what is missing, start both, write $ANNAL_HOME/servers.env; does nothing if they run
+//	local run                 servers, build, migrate, annald with all roles in the foreground, until Ctrl-C
+//	local start | stop        the same in the background | drain and end it
+//	local down                stop annald and both servers; the data stays
+//	local clean               down, then remove everything that was written
+//	local env                 print servers.env
+//	local broker kill|stop|wipe   faults for `make demo`: kill -9, stop, stop and delete its data; `servers` starts it again
+//
+// Invariants: one caller at a time changes a home (a lock file, local.lock); a process is only ever signalled if its pid
+// and its start time are those recorded (process.go), so a stale record ends nobody else's process; what is written to
+// disk is written aside and renamed, so a crash of this program at any line is repaired by the next call. The broker's
+// data is never precious (inv 11): a broker that does not come up is wiped and started once more. PostgreSQL's is never
+// deleted except by `clean`.
+//
+// ANNAL_POSTGRES_URL and ANNAL_RABBITMQ_URL in the environment name servers of one's own: then nothing is installed or
+// started in their place. Every failure ends the program with exit status 1 and one line that says what to do.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+const usage = "usage: local servers [--build] | run | start | stop | down | clean | env | broker kill|stop|wipe"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := dispatch(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "local:", err)
+		os.Exit(1)
+	}
+}
+
+func dispatch(ctx context.Context, args []string) error {
+	home, err := openHome(os.Getenv("ANNAL_HOME"))
+	if err != nil {
+		return err
+	}
+	switch strings.Join(args, " ") {
+	case "servers":
+		return servers(ctx, home, false)
+	case "servers --build":
+		return servers(ctx, home, true)
+	case "run":
+		return foreground(ctx, home)
+	case "start":
+		return background(ctx, home)
+	case "stop":
+		return home.locked(ctx, home.stopDaemon)
+	case "down":
+		return home.locked(ctx, home.down)
+	case "clean":
+		return home.clean(ctx)
+	case "env":
+		return printEnv(home)
+	case "broker kill", "broker stop", "broker wipe":
+		return home.locked(ctx, func(ctx context.Context) error { return home.breakBroker(ctx, args[1]) })
+	}
+	return fmt.Errorf("unknown command %q\n%s", strings.Join(args, " "), usage)
+}
+
+func printEnv(h *home) error {
+	text, err := os.ReadFile(h.path("servers.env"))
+	if err != nil {
+		return fmt.Errorf("no servers are set up here: run `make servers` (%w)", err)
+	}
+	_, err = os.Stdout.Write(text)
+	return err
+}
