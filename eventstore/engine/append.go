@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/annalhq/annal/internal/fault"
+)
+
+// Append stores events at the end of stream, all or none, if the stream is where expected says. It answers when they are
+// durable and readable.
+//
+// A repeated append (equal event ids, same stream) isn't stored again: it gets the first one's answer. With an exact
+// expectation or ExpectNoStream that holds for ever; with ExpectAny and ExpectExists if the first event is among the
+// last 1024 of the stream.
+//
+// Faults: ErrInvalidAppend, ErrTooLarge, *RevisionError (nothing was stored), ErrStreamDeleted, ErrCorrupt, ErrClosed,
+// and ErrOutcomeUnknown if ctx ended while the append was being written.
+func (db *DB) Append(ctx context.Context, stream string, expected Expected, events []Event) (Appended, error) {
+	if err := db.checkAppend(stream, expected, events); err != nil {
+		return Appended{}, err
+	}
+	return db.commit(ctx, &request{kind: appendEvents, stream: stream, expected: expected, events: events})
+}
+
+// Delete ends a stream softly: reading it finds nothing, appending to it recreates it with its numbering going on. The events stay
+// in the log. The answer's position is that of the metadata event which says so. Faults: as Append; the *RevisionError of a stream
+// that isn't there has Current -1.
+func (db *DB) Delete(ctx context.Context, stream string, expected Expected) (Position, error) {
+	return db.end(ctx, deleteSoftly, stream, expected)
+}
+
+// Tombstone ends a stream for ever, also one that has no event yet: whoever reads or writes it gets ErrStreamDeleted.
+func (db *DB) Tombstone(ctx context.Context, stream string, expected Expected) (Position, error) {
+	return db.end(ctx, tombstone, stream, expected)
+}
+
+func (db *DB) end(ctx context.Context, kind requestKind, stream string, expected Expected) (Position, error) {
+	if err := db.checkAppend(stream, expected, nil); err != nil {
+		return 0, err
+	}
+	if strings.HasPrefix(stream, MetadataPrefix) {
+		return 0, ErrInvalidAppend.Because("a metadata stream can't be deleted; delete the stream it belongs to, or write other metadata")
+	}
+	done, err := db.commit(ctx, &request{kind: kind, stream: stream, expected: expected})
+	return done.Position, err
+}
+
+func (db *DB) checkAppend(stream string, expected Expected, events []Event) error {
+	if err := CheckStream(stream); err != nil {
+		return err
+	}
+	if expected < 0 && expected != ExpectAny && expected != ExpectNoStream && expected != ExpectExists {
+		return ErrInvalidAppend.Because("%d is no expected revision", expected)
+	}
+	size := 0
+	for i := range events {
+		e := &events[i]
+		if e.Type == "" || e.ID == (ID{}) {
+			return ErrInvalidAppend.Because("event %d has no type or no id", i)
+		}
+		size += len(e.Data) + len(e.Metadata) + len(e.Type)
+	}
+	if size > db.cfg.MaxAppendBytes {
+		return ErrTooLarge.Because("the append has %d bytes, the limit is %d; split it", size, db.cfg.MaxAppendBytes)
+	}
+	return nil
+}
+
+// CheckStream returns ErrInvalidAppend if name can't name a stream.
+func CheckStream(name string) error {
+	switch {
+	case name == "":
+		return ErrInvalidAppend.Because("the stream has no name")
+	case name == "$all":
+		return ErrInvalidAppend.Because("$all is the whole log, not a stream")
+	case len(name) > maxStreamName:
+		return ErrInvalidAppend.Because("the stream's name has %d bytes, the limit is %d", len(name), maxStreamName)
+	case !utf8.ValidString(name):
+		return ErrInvalidAppend.Because("the stream's name is not UTF-8")
+	}
+	return nil
+}
+
+// requestKind is what a request wants.
+type requestKind uint8
+
+const (
+	appendEvents requestKind = iota
+	deleteSoftly
+	tombstone
+)
+
+// A request waits in the queue until a leader has decided it; done and err are the leader's until turn has spoken.
+type request struct {
+	kind     requestKind
+	stream   string
+	expected Expected
+	events   []Event
+
+	done Appended
+	err  error
+	turn chan turn // capacity 1
+}
+
+// turn wakes a waiting request.
+type turn uint8
+
+const (
+	finished turn = iota
+	lead          // nobody leads: take the queue
+)
+
+// commit puts r in the queue and waits, leading if nobody does.
+func (db *DB) commit(ctx context.Context, r *request) (Appended, error) {
+	if err := db.enter(); err != nil {
+		return Appended{}, err
+	}
+	defer db.leave()
+	if err := ctx.Err(); err != nil {
+		return Appended{}, fault.Wrap(err, fault.Timeout, "DEADLINE_EXCEEDED", "the append was not begun")
+	}
+	r.turn = make(chan turn, 1)
+	if db.commits.join(r) {
+		db.commits.lead(r)
+		return r.done, r.err
+	}
+	select {
+	case t := <-r.turn:
+		if t == lead {
+			db.commits.lead(r)
+		}
+		return r.done, r.err
+	case <-ctx.Done():
+		return db.commits.abandon(r)
+	}
+}

@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/annalhq/annal/internal/fault"
+)
+
+// The directory holds a marker that says whose it is and in which format, and Pebble's files in a folder of their own.
+const (
+	markerName    = "ANNAL-EVENTSTORE"
+	markerDraft   = markerName + ".new"
+	storeFolder   = "log"
+	formatVersion = 1
+	markerText    = "annal event store, format %d\n"
+)
+
+// claim makes sure that dir is an event store's, marks it if it is empty, and returns the folder for Pebble.
+func claim(fsys vfs.FS, dir string) (string, error) {
+	names, err := fsys.List(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fault.Wrap(err, fault.Unavailable, "STORE_OPEN", "the event store's directory can't be read")
+	}
+	marked, strangers := false, 0
+	for _, name := range names {
+		switch name {
+		case markerName:
+			marked = true
+		case markerDraft, "lost+found": // an interrupted first start; the root of a file system
+		default:
+			strangers++
+		}
+	}
+	if marked {
+		err = checkMarker(fsys, fsys.PathJoin(dir, markerName))
+	} else if strangers > 0 {
+		return "", ErrForeignDirectory.Because("%s holds other files; give the event store an empty directory", dir)
+	} else {
+		err = fault.Wrap(mark(fsys, dir), fault.Unavailable, "STORE_OPEN", "the event store's directory can't be written")
+	}
+	return fsys.PathJoin(dir, storeFolder), err
+}
+
+func checkMarker(fsys vfs.FS, path string) error {
+	f, err := fsys.Open(path)
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "STORE_OPEN", "the event store's marker can't be read")
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 100))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fault.Wrap(err, fault.Unavailable, "STORE_OPEN", "the event store's marker can't be read")
+	}
+	var version int
+	if _, err := fmt.Sscanf(strings.TrimSpace(string(text)), strings.TrimSpace(markerText), &version); err != nil || version < 1 {
+		return ErrCorrupt.Because("the marker %s is damaged; its text should be %q", path, fmt.Sprintf(markerText, formatVersion))
+	}
+	if version > formatVersion {
+		return ErrNewerFormat.Because("the event store has format %d, this program knows %d; use a newer one", version, formatVersion)
+	}
+	return nil
+}
+
+// mark writes the marker so that it is there whole or not at all, whenever the power goes.
+func mark(fsys vfs.FS, dir string) error {
+	if err := fsys.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	draft := fsys.PathJoin(dir, markerDraft)
+	f, err := fsys.Create(draft, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, markerText, formatVersion)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := fsys.Rename(draft, fsys.PathJoin(dir, markerName)); err != nil {
+		return err
+	}
+	return errors.Join(syncDir(fsys, dir), syncDir(fsys, fsys.PathDir(dir)))
+}
+
+func syncDir(fsys vfs.FS, dir string) error {
+	d, err := fsys.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

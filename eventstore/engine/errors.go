@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/annalhq/annal/internal/fault"
+)
+
+// What the engine answers instead of doing; ask with errors.Is. *RevisionError carries the details of ErrWrongRevision.
+var (
+	ErrWrongRevision    = fault.New(fault.Conflict, "WRONG_EXPECTED_REVISION", "the stream is not at the expected revision; read it again and decide anew")
+	ErrStreamDeleted    = fault.New(fault.Conflict, "STREAM_DELETED", "the stream was deleted")
+	ErrStreamMissing    = fault.New(fault.Missing, "STREAM_MISSING", "there is no such stream")
+	ErrInvalidAppend    = fault.New(fault.Invalid, "INVALID_APPEND", "the append is malformed")
+	ErrTooLarge         = fault.New(fault.Invalid, "APPEND_TOO_LARGE", "the append is too large; split it")
+	ErrOutcomeUnknown   = fault.New(fault.Timeout, "APPEND_OUTCOME_UNKNOWN", "the append was not confirmed in time; repeat it with the same event ids")
+	ErrCorrupt          = fault.New(fault.Internal, "STORE_CORRUPT", "the event store is damaged; restore it from a backup")
+	ErrClosed           = fault.New(fault.Unavailable, "STORE_CLOSED", "the event store is closing")
+	ErrLocked           = fault.New(fault.Unavailable, "STORE_LOCKED", "another process has this event store open; stop it, or choose another directory")
+	ErrForeignDirectory = fault.New(fault.Invalid, "STORE_FOREIGN_DIRECTORY", "the directory holds other files; give the event store an empty one")
+	ErrNewerFormat      = fault.New(fault.Invalid, "STORE_NEWER_FORMAT", "a newer program wrote this event store; use that one")
+)
+
+// RevisionError says at which revision a stream is. errors.Is(err, ErrWrongRevision) holds for it.
+type RevisionError struct {
+	Stream   string
+	Expected Expected
+	Current  int64 // last revision, -1 if the stream has no event
+}
+
+// Error returns one line without the stream's name.
+func (e *RevisionError) Error() string {
+	return fmt.Sprintf("%s (expected %d, is %d)", ErrWrongRevision.Message, e.Expected, e.Current)
+}
+
+// Unwrap returns ErrWrongRevision.
+func (e *RevisionError) Unwrap() error { return ErrWrongRevision }
+
+// corrupt names the record that can't be trusted.
+func corrupt(at Position, format string, args ...any) error {
+	return ErrCorrupt.Because("the event store is damaged at position %d: %s", at, fmt.Sprintf(format, args...))
+}
+
+// readFault classifies what Pebble says while reading.
+func readFault(err error) error {
+	if err == nil {
+		return nil
+	}
+	if pebble.IsCorruptionError(err) {
+		return fault.Wrap(err, fault.Internal, ErrCorrupt.Code, ErrCorrupt.Message)
+	}
+	return fault.Wrap(err, fault.Internal, "STORE_READ", "the event store can't read its files")
+}
+
+func openFault(err error) error {
+	switch text := err.Error(); {
+	case strings.Contains(text, "lock held by current process"), strings.Contains(text, "resource temporarily unavailable"):
+		return fault.Wrap(err, ErrLocked.Kind, ErrLocked.Code, ErrLocked.Message)
+	case pebble.IsCorruptionError(err):
+		return fault.Wrap(err, ErrCorrupt.Kind, ErrCorrupt.Code, ErrCorrupt.Message)
+	}
+	return fault.Wrap(err, fault.Unavailable, "STORE_OPEN", "the event store can't open its files")
+}
+
+func joinClose(err error, c io.Closer) error { return errors.Join(err, c.Close()) }

@@ -1,0 +1,248 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Limits of one page; a page holds at least one record.
+const (
+	pageEvents = 512
+	pageBytes  = 1 << 20
+)
+
+// Page is a piece of the log. Its records are the caller's.
+type Page struct {
+	Records []Record
+	Next    Position // where the next page begins, in the same direction
+	End     bool     // there was nothing more when the page was read
+}
+
+// StreamPage is a piece of a stream.
+type StreamPage struct {
+	Records []Record
+	Next    Revision // where the next page begins, in the same direction
+	End     bool     // there was nothing more when the page was read
+	Last    Revision // the stream's last revision
+	First   Revision // the first revision that the stream's metadata lets through, its age aside
+}
+
+// ReadAll reads the log: forwards from a position inclusive, backwards from a position exclusive. At most max records, or
+// fewer: ask Page.End. Faults: ErrCorrupt, ErrClosed.
+func (db *DB) ReadAll(from Position, dir Direction, maxEvents int) (page Page, err error) {
+	if err := db.enter(); err != nil {
+		return Page{}, err
+	}
+	defer db.leave()
+	bound := db.Last()
+	lower, upper := max(from, 1), bound+1
+	if dir == Backwards {
+		lower, upper = 1, min(from, bound+1)
+	}
+	if lower >= upper {
+		return Page{Next: from, End: true}, nil
+	}
+	it, err := db.pebble.NewIter(&pebble.IterOptions{
+		LowerBound: appendEventKey(make([]byte, 0, eventKeyLen), lower),
+		UpperBound: appendEventKey(make([]byte, 0, eventKeyLen), upper),
+	})
+	if err != nil {
+		return Page{}, readFault(err)
+	}
+	defer func() { err = errors.Join(err, readFault(it.Close())) }()
+	return allPage(it, lower, upper, dir, maxEvents)
+}
+
+func allPage(it *pebble.Iterator, lower, upper Position, dir Direction, maxEvents int) (Page, error) {
+	maxEvents = min(maxEvents, pageEvents)
+	page := Page{Records: make([]Record, 0, min(uint64(maxEvents), uint64(upper-lower)))}
+	first, step, expect := it.First, it.Next, lower
+	if dir == Backwards {
+		first, step, expect = it.Last, it.Prev, upper-1
+	}
+	size := 0
+	for ok := first(); ok && len(page.Records) < maxEvents && size < pageBytes; ok = step() {
+		r, err := decodeAt(expect, it)
+		if err != nil {
+			return Page{}, err
+		}
+		size += len(it.Value())
+		page.Records = append(page.Records, r)
+		if dir == Backwards {
+			page.Next = expect
+			expect--
+		} else {
+			expect++
+			page.Next = expect
+		}
+	}
+	if err := it.Error(); err != nil {
+		return Page{}, readFault(err)
+	}
+	page.End = expect < lower || expect >= upper
+	if !page.End && len(page.Records) < maxEvents && size < pageBytes {
+		return Page{}, corrupt(expect, "the record is missing")
+	}
+	return page, nil
+}
+
+// decodeAt decodes the record the iterator stands on, which must be the one at want: the log has no holes.
+func decodeAt(want Position, it *pebble.Iterator) (Record, error) {
+	p, ok := decodeEventKey(it.Key())
+	if !ok || p != want {
+		return Record{}, corrupt(want, "the record is missing")
+	}
+	r, err := decodeRecord(p, append([]byte(nil), it.Value()...))
+	if err != nil {
+		return Record{}, corrupt(p, "%v", err)
+	}
+	return r, nil
+}
+
+// record reads one event.
+func (db *DB) record(p Position) (Record, error) {
+	value, closer, err := db.pebble.Get(appendEventKey(make([]byte, 0, eventKeyLen), p))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return Record{}, corrupt(p, "the record is missing")
+	}
+	if err != nil {
+		return Record{}, readFault(err)
+	}
+	defer closer.Close()
+	r, err := decodeRecord(p, append([]byte(nil), value...))
+	if err != nil {
+		return Record{}, corrupt(p, "%v", err)
+	}
+	return r, nil
+}
+
+// ReadStream reads a stream within the limits of its metadata: forwards or backwards from a revision, inclusive. At most max
+// records, or fewer: ask StreamPage.End. Faults: ErrStreamMissing (never written, or deleted softly), ErrStreamDeleted
+// (tombstoned), ErrInvalidAppend for what is no stream's name, ErrCorrupt, ErrClosed.
+func (db *DB) ReadStream(stream string, from Revision, dir Direction, maxEvents int) (page StreamPage, err error) {
+	if err := CheckStream(stream); err != nil {
+		return StreamPage{}, err
+	}
+	if err := db.enter(); err != nil {
+		return StreamPage{}, err
+	}
+	defer db.leave()
+	bound := db.Last()
+	id, limits, err := db.readable(stream, bound)
+	if err != nil {
+		return StreamPage{}, err
+	}
+	it, err := db.streamIter(id)
+	if err != nil {
+		return StreamPage{}, err
+	}
+	defer func() { err = errors.Join(err, readFault(it.Close())) }()
+	last, err := lastWithin(it, id, bound)
+	if err != nil {
+		return StreamPage{}, err
+	}
+	if last.revision == Tombstone {
+		return StreamPage{}, ErrStreamDeleted
+	}
+	log, err := db.pebble.NewIter(&pebble.IterOptions{
+		LowerBound: appendEventKey(make([]byte, 0, eventKeyLen), id),
+		UpperBound: appendEventKey(make([]byte, 0, eventKeyLen), bound+1),
+	})
+	if err != nil {
+		return StreamPage{}, readFault(err)
+	}
+	defer func() { err = errors.Join(err, readFault(log.Close())) }()
+	r := streamReader{db: db, stream: stream, id: id, index: it, log: log, oldest: db.oldest(limits)}
+	r.page = StreamPage{Last: last.revision, First: limits.firstReadable(last.revision)}
+	if dir == Backwards {
+		err = r.backwards(min(from, last.revision), maxEvents)
+		return r.page, err
+	}
+	err = r.forwards(max(from, r.page.First), maxEvents)
+	return r.page, err
+}
+
+// readable finds a stream and its limits as of the visible position.
+func (db *DB) readable(stream string, bound Position) (id Position, l Limits, err error) {
+	if id, err = db.streamID(stream); err != nil {
+		return 0, Limits{}, err
+	}
+	if id == 0 || id > bound {
+		id = 0
+	}
+	if parent, ok := strings.CutPrefix(stream, MetadataPrefix); ok {
+		ended, err := db.tombstoned(parent, bound)
+		if err != nil {
+			return 0, Limits{}, err
+		}
+		if ended {
+			return 0, Limits{}, ErrStreamDeleted
+		}
+		l.MaxCount = 1
+	} else if l, err = db.limitsOf(stream, bound); err != nil {
+		return 0, Limits{}, err
+	}
+	if id == 0 {
+		return 0, Limits{}, ErrStreamMissing
+	}
+	if l.SoftDeleted() {
+		ended, err := db.tombstoned(stream, bound)
+		if err != nil {
+			return 0, Limits{}, err
+		}
+		if ended {
+			return 0, Limits{}, ErrStreamDeleted
+		}
+		return 0, Limits{}, ErrStreamMissing
+	}
+	return id, l, nil
+}
+
+// limitsOf reads a stream's metadata as of bound.
+func (db *DB) limitsOf(stream string, bound Position) (Limits, error) {
+	id, err := db.streamID(MetadataPrefix + stream)
+	if err != nil || id == 0 || id > bound {
+		return Limits{}, err
+	}
+	e, err := db.lastEntry(id, bound)
+	if err != nil || e.position == 0 {
+		return Limits{}, err
+	}
+	return db.limitsAt(e.position)
+}
+
+func (db *DB) tombstoned(stream string, bound Position) (bool, error) {
+	id, err := db.streamID(stream)
+	if err != nil || id == 0 || id > bound {
+		return false, err
+	}
+	e, err := db.lastEntry(id, bound)
+	return e.revision == Tombstone && e.position != 0, err
+}
+
+// oldest returns the creation time below which events are hidden.
+func (db *DB) oldest(l Limits) Ticks {
+	if l.MaxAge == 0 {
+		return 0
+	}
+	return TicksOf(db.cfg.Now().Add(-l.MaxAge))
+}
+
+// lastPosition finds the end of the log.
+func (db *DB) lastPosition() (p Position, err error) {
+	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{keyEvent}, UpperBound: []byte{keyEvent + 1}})
+	if err != nil {
+		return 0, readFault(err)
+	}
+	defer func() { err = errors.Join(err, readFault(it.Close())) }()
+	if !it.Last() {
+		return 0, readFault(it.Error())
+	}
+	if key := it.Key(); len(key) == eventKeyLen {
+		return Position(binary.BigEndian.Uint64(key[1:])), nil
+	}
+	return 0, ErrCorrupt.Because("the event store is damaged: its last key is malformed")
+}
