@@ -1,0 +1,110 @@
+// Package postgres opens Annal's connection pools and brings schemas up to date.
+//
+// One database serves all services, with a schema and later a role for each (ADR: schema and role per service instead of
+// a database server per service). What a service keeps here is derived, like read models, timers, vault keys and the
+// relay's checkpoint; orders themselves are in the event store.
+//
+// Open gives a pool whose every query is a span of the caller's trace (without its parameters: they may be personal) and
+// whose sessions carry bounds: a statement that runs away and a transaction that was forgotten end by the server's hand.
+//
+// Migrate runs a service's embedded SQL files, in goose's format and order, inside the service's own schema. Invariants:
+// the version table lives in that schema, so a schema that is dropped is forgotten as a whole; a session advisory lock
+// named after the schema lets any number of processes start at once and one of them work. The files name no
+// schema: search_path is the schema, so the same files can build version after version of a read model.
+//
+// Faults: POSTGRES_URL_INVALID (invalid), POSTGRES_UNAVAILABLE (unavailable: worth a retry), MIGRATION_REFUSED (internal:
+// a defect of the files or of the database's history), SCHEMA_NAME_INVALID (invalid).
+package postgres
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/exaring/otelpgx"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/annalhq/annal/internal/fault"
+)
+
+// Config bounds a pool. The zero value is fit for use.
+type Config struct {
+	MaxConns          int32         // connections at most; default 8, since many processes share the server's 300
+	Application       string        // application_name in pg_stat_activity; default annal
+	ConnectTimeout    time.Duration // for one connection, and for Open's own ping; default 5 s
+	StatementTimeout  time.Duration // the server ends a longer statement; default 60 s, negative: none (rebuilds)
+	IdleInTransaction time.Duration // the server ends a session that idles longer inside a transaction; default 60 s
+	Schema            string        // search_path; default that of the database
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxConns == 0 {
+		c.MaxConns = 8
+	}
+	if c.Application == "" {
+		c.Application = "annal"
+	}
+	c.ConnectTimeout = otherwise(c.ConnectTimeout, 5*time.Second)
+	c.StatementTimeout = max(0, otherwise(c.StatementTimeout, time.Minute))
+	c.IdleInTransaction = max(0, otherwise(c.IdleInTransaction, time.Minute))
+	return c
+}
+
+func otherwise(d, unset time.Duration) time.Duration {
+	if d == 0 {
+		return unset
+	}
+	return d
+}
+
+// Open returns a pool of connections to url after one of them has answered. The caller closes it.
+//
+// Faults: POSTGRES_URL_INVALID, POSTGRES_UNAVAILABLE.
+func Open(ctx context.Context, url string, cfg Config) (*pgxpool.Pool, error) {
+	cfg = cfg.withDefaults()
+	pc, err := poolConfig(url, cfg)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	ping, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+	defer cancel()
+	if err := pool.Ping(ping); err != nil {
+		pool.Close()
+		return nil, unavailable(err)
+	}
+	return pool, nil
+}
+
+func poolConfig(url string, cfg Config) (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "POSTGRES_URL_INVALID", // the cause would repeat the URL
+			"the PostgreSQL URL can't be read; its form is postgres://user:password@host:5432/database")
+	}
+	pc.MaxConns = cfg.MaxConns
+	pc.ConnConfig.ConnectTimeout = cfg.ConnectTimeout
+	pc.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName(), otelpgx.WithDisableConnectionDetailsInAttributes())
+	params := pc.ConnConfig.RuntimeParams
+	params["application_name"] = cfg.Application
+	params["timezone"] = "UTC"
+	params["statement_timeout"] = milliseconds(cfg.StatementTimeout)
+	params["idle_in_transaction_session_timeout"] = milliseconds(cfg.IdleInTransaction)
+	if cfg.Schema != "" {
+		name, err := quoteSchema(cfg.Schema)
+		if err != nil {
+			return nil, err
+		}
+		params["search_path"] = name
+	}
+	return pc, nil
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func unavailable(err error) error {
+	return fault.Wrap(err, fault.Unavailable, "POSTGRES_UNAVAILABLE", "PostgreSQL does not answer; try again")
+}
