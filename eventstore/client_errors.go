@@ -1,0 +1,92 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/annalhq/annal/internal/fault"
+)
+
+var (
+	errCredentials = fault.New(fault.Internal, "STORE_CREDENTIALS", "the event store refuses this process's credentials or rights")
+	errExhausted   = fault.New(fault.Exhausted, "STORE_EXHAUSTED", "the event store has no room for this; free some space or try again later")
+	errRefused     = fault.New(fault.Internal, "STORE_REFUSED", "the event store answered with an error that should not happen")
+)
+
+// wrap gives err the kind, code and message of f, and keeps err as its cause.
+func wrap(err error, f *fault.Error) error { return fault.Wrap(err, f.Kind, f.Code, f.Message) }
+
+// contextFault says why ctx ended: our own deadline (ErrTimeout) or the caller's.
+func contextFault(ctx context.Context) error {
+	return wrap(context.Cause(ctx), ErrTimeout)
+}
+
+// fault translates whatever a call of the session came back with.
+func (s *session) fault(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return contextFault(ctx)
+	case s.ctx.Err() != nil: // retired while the call ran: what the call says now is only its echo
+		return s.gone()
+	}
+	if errors.Is(err, io.EOF) { // the stream ended while we were sending
+		return wrap(err, ErrUnavailable)
+	}
+	var official *esdb.Error
+	if errors.As(err, &official) && official.Code() != esdb.ErrorCodeUnknown {
+		return wrap(err, officialFault(official.Code()))
+	}
+	return wrap(err, statusFault(status.Code(cause(err))))
+}
+
+// cause returns the innermost error that knows a gRPC status.
+func cause(err error) error {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if _, ok := e.(interface{ GRPCStatus() *status.Status }); ok {
+			return e
+		}
+	}
+	return err
+}
+
+func officialFault(code esdb.ErrorCode) *fault.Error {
+	switch code {
+	case esdb.ErrorCodeWrongExpectedVersion:
+		return ErrWrongRevision
+	case esdb.ErrorCodeStreamDeleted:
+		return ErrStreamDeleted
+	case esdb.ErrorCodeResourceNotFound:
+		return ErrNoStream
+	case esdb.ErrorUnavailable, esdb.ErrorCodeConnectionClosed, esdb.ErrorCodeNotLeader:
+		return ErrUnavailable
+	case esdb.ErrorCodeDeadlineExceeded, esdb.ErrorAborted:
+		return ErrTimeout
+	case esdb.ErrorCodeUnauthenticated, esdb.ErrorCodeAccessDenied:
+		return errCredentials
+	}
+	return errRefused
+}
+
+func statusFault(code codes.Code) *fault.Error {
+	switch code {
+	case codes.Unavailable, codes.Canceled: // cancelled, though not by the caller: the connection was closed below the call
+		return ErrUnavailable
+	case codes.DeadlineExceeded, codes.Aborted:
+		return ErrTimeout
+	case codes.Unauthenticated, codes.PermissionDenied:
+		return errCredentials
+	case codes.ResourceExhausted:
+		return errExhausted
+	}
+	return errRefused
+}
+
+func isUnavailable(err error) bool { return errors.Is(err, ErrUnavailable) }
+func isClosed(err error) bool      { return errors.Is(err, ErrClosed) }
