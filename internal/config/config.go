@@ -1,0 +1,187 @@
+// Package config is the one list of Annal's settings.
+//
+// Configuration comes from the environment only, under the prefix ANNAL_ (OpenTelemetry's own OTEL_* variables apart). The
+// struct below is the table: a row is a name, a default, a sentence. Parse refuses what the table does not know, so that a
+// misspelt name fails at start and not in production at night. A row marked secret can also be given as NAME_FILE, the
+// path of a file that holds it, and is never printed.
+//
+// Only programs call Parse (cmd, deploy), once, with os.Environ(); everything below them takes values. To add a setting, add
+// a row: it is documented by `annald --print-config` and by the guard of the tests at once.
+//
+// Faults: SETTING_UNKNOWN, SETTING_INVALID, SETTING_FILE_UNREADABLE; all of kind invalid, and each names the variable and
+// never its value if it is a secret.
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"sort"
+	"strings"
+	"time"
+	_ "time/tzdata" // ANNAL_TIMEZONE must work on machines without a zone database
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/annalhq/annal/internal/fault"
+)
+
+// prefix begins every name of ours.
+const prefix = "ANNAL_"
+
+// Mode says whether what is only fit for a developer's machine is allowed.
+type Mode string
+
+// The modes.
+const (
+	Production  Mode = "production"
+	Development Mode = "development" // simulators, a local administrator and a default vault key are allowed
+)
+
+// Config is the table. Every field is a row: env is its name, doc its sentence, secret marks what is never printed.
+type Config struct {
+	Mode Mode   `env:"ANNAL_MODE" envDefault:"production" doc:"production or development; development allows simulators, the local administrator and a default vault key"`
+	Home string `env:"ANNAL_HOME" envDefault:".annal" doc:"where this copy keeps its files"`
+
+	HTTPListen  string `env:"ANNAL_HTTP_LISTEN" envDefault:"127.0.0.1:8080" doc:"address of /graphql, /livez and /readyz"`
+	AdminListen string `env:"ANNAL_ADMIN_LISTEN" envDefault:"127.0.0.1:8081" doc:"address of /metrics and /debug/pprof; never expose it"`
+
+	PostgresURL        string `env:"ANNAL_POSTGRES_URL" secret:"url" doc:"postgres://user:password@host:5432/database"`
+	PostgresMaxConns   int32  `env:"ANNAL_POSTGRES_MAX_CONNS" envDefault:"16" doc:"connections of this process at most"`
+	RabbitMQURL        string `env:"ANNAL_RABBITMQ_URL" secret:"url" doc:"amqp://user:password@host:5672/vhost"`
+	RabbitMQManagement string `env:"ANNAL_RABBITMQ_MANAGEMENT_URL" secret:"url" doc:"http://user:password@host:15672; only tests and the tool use it"`
+
+	EventStoreURL     string `env:"ANNAL_EVENTSTORE_URL" secret:"url" doc:"esdb://host:2113?tls=...; empty: the store of the role eventstore at ANNAL_EVENTSTORE_LISTEN"`
+	EventStoreListen  string `env:"ANNAL_EVENTSTORE_LISTEN" envDefault:"127.0.0.1:2113" doc:"address of the role eventstore"`
+	EventStoreDir     string `env:"ANNAL_EVENTSTORE_DIR" doc:"its data directory; default eventstore below ANNAL_HOME"`
+	EventStoreTLSCert string `env:"ANNAL_EVENTSTORE_TLS_CERT" doc:"its certificate, a PEM file; empty: no TLS"`
+	EventStoreTLSKey  string `env:"ANNAL_EVENTSTORE_TLS_KEY" doc:"the certificate's key, a PEM file"`
+
+	Timezone     string        `env:"ANNAL_TIMEZONE" envDefault:"UTC" doc:"IANA zone that decides where a report's day ends"`
+	LogLevel     string        `env:"ANNAL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
+	DrainTimeout time.Duration `env:"ANNAL_DRAIN_TIMEOUT" envDefault:"20s" doc:"how long a stopping process may take to finish what it began"`
+}
+
+// Parse reads the table from environ, whose entries have the form NAME=value.
+//
+// Faults: SETTING_UNKNOWN, SETTING_INVALID, SETTING_FILE_UNREADABLE.
+func Parse(environ []string) (Config, error) {
+	given, err := resolve(env.ToMap(environ))
+	if err != nil {
+		return Config{}, err
+	}
+	var c Config
+	if err := env.ParseWithOptions(&c, env.Options{Environment: given}); err != nil {
+		return Config{}, fault.Wrap(err, fault.Invalid, "SETTING_INVALID", "a setting can't be read")
+	}
+	if c.EventStoreDir == "" {
+		c.EventStoreDir = c.Home + "/eventstore"
+	}
+	return c, c.Validate()
+}
+
+// resolve picks our names out of the environment, refuses unknown ones and replaces NAME_FILE by what the file holds. An
+// empty value counts as not set, as `NAME= command` in a shell means it.
+func resolve(all map[string]string) (map[string]string, error) {
+	known := map[string]row{}
+	for _, r := range rows(Config{}) {
+		known[r.name] = r
+	}
+	given := map[string]string{}
+	for _, name := range sortedNames(all) {
+		value := all[name]
+		if !strings.HasPrefix(name, prefix) || value == "" {
+			continue
+		}
+		if _, ok := known[name]; ok {
+			given[name] = value
+			continue
+		}
+		base := strings.TrimSuffix(name, "_FILE")
+		if r, ok := known[base]; !ok || base == name || r.secret == "" {
+			return nil, fault.Newf(fault.Invalid, "SETTING_UNKNOWN", "%s is not a setting of Annal; `annald --print-config` lists them", name)
+		}
+		if all[base] != "" {
+			return nil, fault.Newf(fault.Invalid, "SETTING_INVALID", "%s and %s are both set: keep one", base, name)
+		}
+		text, err := os.ReadFile(value)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.Invalid, "SETTING_FILE_UNREADABLE", name+" names a file that can't be read")
+		}
+		given[base] = strings.TrimRight(string(text), "\r\n")
+	}
+	return given, nil
+}
+
+func sortedNames(all map[string]string) []string {
+	names := make([]string, 0, len(all))
+	for name := range all {
+		names = append(names, name)
+	}
+	sort.Strings(names) // the first wrong name is told, the same one each time
+	return names
+}
+
+// Validate checks what a single row can't: forms, and pairs of rows.
+func (c Config) Validate() error {
+	if c.Mode != Production && c.Mode != Development {
+		return invalid("ANNAL_MODE", "is production or development, not %q", c.Mode)
+	}
+	for name, address := range map[string]string{
+		"ANNAL_HTTP_LISTEN": c.HTTPListen, "ANNAL_ADMIN_LISTEN": c.AdminListen, "ANNAL_EVENTSTORE_LISTEN": c.EventStoreListen,
+	} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return invalid(name, "is an address like 127.0.0.1:8080, not %q", address)
+		}
+	}
+	if (c.EventStoreTLSCert == "") != (c.EventStoreTLSKey == "") {
+		return invalid("ANNAL_EVENTSTORE_TLS_CERT", "and ANNAL_EVENTSTORE_TLS_KEY are set both or not at all")
+	}
+	if _, err := time.LoadLocation(c.Timezone); err != nil {
+		return invalid("ANNAL_TIMEZONE", "is an IANA zone like Europe/London, not %q", c.Timezone)
+	}
+	switch c.LogLevel {
+	case "debug", "info", "warn", "error":
+	default:
+		return invalid("ANNAL_LOG_LEVEL", "is debug, info, warn or error, not %q", c.LogLevel)
+	}
+	if c.PostgresMaxConns < 1 || c.DrainTimeout <= 0 {
+		return invalid("ANNAL_POSTGRES_MAX_CONNS", "and ANNAL_DRAIN_TIMEOUT are above zero")
+	}
+	return nil
+}
+
+func invalid(name, format string, args ...any) error {
+	return fault.New(fault.Invalid, "SETTING_INVALID", name+" "+fmt.Sprintf(format, args...))
+}
+
+// StoreURL is where the programs find the event store, the embedded one if no other is named.
+func (c Config) StoreURL() string {
+	if c.EventStoreURL != "" {
+		return c.EventStoreURL
+	}
+	if c.EventStoreTLSCert != "" {
+		return "esdb://" + c.EventStoreListen
+	}
+	return "esdb://" + c.EventStoreListen + "?tls=false"
+}
+
+// StoreIsEmbedded reports whether the event store is our own at ANNAL_EVENTSTORE_LISTEN, and not somebody's cluster: then
+// the list of roles `all` includes it.
+func (c Config) StoreIsEmbedded() bool {
+	if c.EventStoreURL == "" {
+		return true
+	}
+	u, err := url.Parse(c.EventStoreURL)
+	return err == nil && u.Host == c.EventStoreListen
+}
+
+// Location is the zone of ANNAL_TIMEZONE. REQUIRES: a validated Config.
+func (c Config) Location() *time.Location {
+	zone, err := time.LoadLocation(c.Timezone)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
