@@ -112,27 +112,52 @@ const (
 	lead          // nobody leads: take the queue
 )
 
-// commit puts r in the queue and waits, leading if nobody does.
-func (db *DB) commit(ctx context.Context, r *request) (Appended, error) {
-	if err := db.enter(); err != nil {
-		return Appended{}, err
+// Ticket is a place in the queue: appends are decided in the order of Begin. Wait must be called, once and soon: whoever waits
+// may have to write for all.
+type Ticket struct {
+	db *DB
+	r  *request
+}
+
+// Begin is the first half of Append, for callers who pipeline: it takes a place in the queue and returns at once. Faults that
+// need no look at the log (ErrInvalidAppend, ErrTooLarge, ErrClosed) come from here.
+func (db *DB) Begin(stream string, expected Expected, events []Event) (*Ticket, error) {
+	if err := db.checkAppend(stream, expected, events); err != nil {
+		return nil, err
 	}
-	defer db.leave()
+	return db.begin(&request{kind: appendEvents, stream: stream, expected: expected, events: events})
+}
+
+func (db *DB) begin(r *request) (*Ticket, error) {
+	if err := db.enter(); err != nil {
+		return nil, err
+	}
+	r.turn = make(chan turn, 1)
+	db.commits.join(r)
+	return &Ticket{db, r}, nil
+}
+
+// Wait is the second half of Append.
+func (t *Ticket) Wait(ctx context.Context) (Appended, error) {
+	defer t.db.leave()
+	select {
+	case turn := <-t.r.turn:
+		if turn == lead {
+			t.db.commits.lead(t.r)
+		}
+		return t.r.done, t.r.err
+	case <-ctx.Done():
+		return t.db.commits.abandon(t.r)
+	}
+}
+
+func (db *DB) commit(ctx context.Context, r *request) (Appended, error) {
 	if err := ctx.Err(); err != nil {
 		return Appended{}, fault.Wrap(err, fault.Timeout, "DEADLINE_EXCEEDED", "the append was not begun")
 	}
-	r.turn = make(chan turn, 1)
-	if db.commits.join(r) {
-		db.commits.lead(r)
-		return r.done, r.err
+	t, err := db.begin(r)
+	if err != nil {
+		return Appended{}, err
 	}
-	select {
-	case t := <-r.turn:
-		if t == lead {
-			db.commits.lead(r)
-		}
-		return r.done, r.err
-	case <-ctx.Done():
-		return db.commits.abandon(r)
-	}
+	return t.Wait(ctx)
 }

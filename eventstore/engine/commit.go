@@ -50,16 +50,14 @@ func (c *commits) init(db *DB, last Position) {
 	c.heads = newHeads(db)
 }
 
-// join puts r in the queue; true means that r leads now.
-func (c *commits) join(r *request) bool {
+// join puts r in the queue, and tells it to lead if nobody does.
+func (c *commits) join(r *request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queue = append(c.queue, r)
-	if c.leading {
-		return false
+	if !c.leading {
+		c.handOver()
 	}
-	c.leading = true
-	return true
 }
 
 // abandon ends the wait of a request whose context is over: it leaves the queue unwritten if it still can.
@@ -86,7 +84,7 @@ func (c *commits) abandon(r *request) (Appended, error) {
 	return Appended{}, ErrOutcomeUnknown
 }
 
-// handOver tells the first in the queue to lead. REQUIRES: c.mu is held and the caller led or was told to.
+// handOver tells the first in the queue to lead. REQUIRES: c.mu is held and nobody else leads or was told to.
 func (c *commits) handOver() {
 	c.leading = len(c.queue) > 0
 	if c.leading {

@@ -1,0 +1,288 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	statuspb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/annalhq/annal/eventstore/engine"
+	"github.com/annalhq/annal/internal/fault"
+)
+
+// Bounds of one BatchAppend stream: a client that exceeds them waits, or is refused if it leaves appends unfinished.
+const (
+	batchInFlight = 512      // appends being written
+	batchOpen     = 256      // appends whose last message is still to come
+	batchOpenSize = 64 << 20 // bytes of those
+)
+
+// BatchAppend takes many appends on one stream, each in one or more messages with the same correlation id, and answers each with one
+// message. Appends of one stream are decided in the order in which their last messages come; answers come in any order.
+func (s *Server) BatchAppend(io streams.Streams_BatchAppendServer) error {
+	b := &batch{s: s, io: io, open: map[engine.ID]*batchItem{}, slots: make(chan struct{}, batchInFlight)}
+	received := make(chan error, 1)
+	go func() { received <- b.receive() }()
+	select {
+	case err := <-received:
+		b.running.Wait()
+		return err
+	case <-s.stopping:
+		// The receiver ends as soon as this has returned; what it began is written, but no longer answered.
+		b.sending.Lock()
+		defer b.sending.Unlock()
+		b.ended = true
+		return errStopping()
+	}
+}
+
+type batch struct {
+	s       *Server
+	io      streams.Streams_BatchAppendServer
+	open    map[engine.ID]*batchItem // by correlation id; the receiver's
+	size    int                      // of the open ones; the receiver's
+	slots   chan struct{}
+	running sync.WaitGroup // the receiver adds
+
+	sending sync.Mutex
+	ended   bool // guarded by sending: the call is over, nothing may be sent
+}
+
+// batchItem is one append being received.
+type batchItem struct {
+	correlation *shared.UUID
+	options     *streams.BatchAppendReq_Options
+	proposal    proposal
+	err         error // the first reason to refuse it; it is answered when its last message has come
+}
+
+func (b *batch) receive() error {
+	for {
+		m, err := b.io.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := b.accept(m); err != nil {
+			return err
+		}
+	}
+}
+
+// accept adds a message to its append, and begins the append if the message is its last.
+func (b *batch) accept(m *streams.BatchAppendReq) error {
+	id, ok := parseID(m.GetCorrelationId())
+	if !ok {
+		return invalid("a batch append needs a correlation id")
+	}
+	item := b.open[id]
+	if item == nil {
+		item = &batchItem{correlation: m.GetCorrelationId(), proposal: proposal{limit: b.s.cfg.MaxAppend}}
+	}
+	if m.GetOptions() != nil {
+		item.options = m.GetOptions()
+	}
+	before := item.proposal.size
+	for _, p := range m.GetProposedMessages() {
+		if item.err == nil {
+			item.err = item.proposal.add(p)
+		}
+	}
+	b.size += item.proposal.size - before
+	if !m.GetIsFinal() {
+		b.open[id] = item
+		if len(b.open) > batchOpen || b.size > batchOpenSize {
+			return invalid("too many unfinished batch appends: finish some first")
+		}
+		return nil
+	}
+	delete(b.open, id)
+	b.size -= item.proposal.size
+	return b.begin(item)
+}
+
+// begin takes a place in the log's queue, and leaves the rest to a goroutine, so that the client can go on sending.
+func (b *batch) begin(item *batchItem) error {
+	stream := string(item.options.GetStreamIdentifier().GetStreamName())
+	switch {
+	case item.options == nil || item.options.GetExpectedStreamPosition() == nil:
+		return b.send(b.refused(item, badRequest("the batch append has no options")))
+	case stream == "$all":
+		return b.send(b.refused(item, detailed(codes.PermissionDenied, "AccessDenied", &shared.AccessDenied{})))
+	case item.err != nil:
+		return b.send(b.refused(item, b.malformed(item.err)))
+	}
+	select {
+	case b.slots <- struct{}{}:
+	case <-b.io.Context().Done():
+		return b.io.Context().Err()
+	}
+	ticket, err := b.s.db.Begin(stream, batchExpectation(item.options), item.proposal.events)
+	if err != nil {
+		<-b.slots
+		return b.send(b.answer(item, stream, engine.Appended{}, err))
+	}
+	b.running.Add(1)
+	go func() {
+		defer b.running.Done()
+		defer func() { <-b.slots }()
+		ctx, cancel := context.WithTimeout(b.io.Context(), b.s.batchDeadline(item.options))
+		defer cancel()
+		done, err := ticket.Wait(ctx)
+		// A failed send means that the client is gone; the receiver finds out by itself.
+		_ = b.send(b.answer(item, stream, done, err))
+	}()
+	return nil
+}
+
+func (b *batch) send(m *streams.BatchAppendResp) error {
+	b.sending.Lock()
+	defer b.sending.Unlock()
+	if b.ended {
+		return errStopping()
+	}
+	return b.io.Send(m)
+}
+
+// batchDeadline believes the client only as far as the write timeout: some write the epoch into the duration.
+func (s *Server) batchDeadline(o *streams.BatchAppendReq_Options) time.Duration {
+	limit := s.cfg.WriteTimeout
+	switch d := o.GetDeadlineOption().(type) {
+	case *streams.BatchAppendReq_Options_Deadline:
+		if wanted := d.Deadline.AsDuration(); wanted > 0 {
+			limit = min(limit, wanted)
+		}
+	case *streams.BatchAppendReq_Options_Deadline_21_10_0:
+		if wanted := time.Until(d.Deadline_21_10_0.AsTime()); wanted > 0 {
+			limit = min(limit, wanted)
+		}
+	}
+	return limit
+}
+
+func batchExpectation(o *streams.BatchAppendReq_Options) engine.Expected {
+	switch x := o.GetExpectedStreamPosition().(type) {
+	case *streams.BatchAppendReq_Options_NoStream:
+		return engine.ExpectNoStream
+	case *streams.BatchAppendReq_Options_Any:
+		return engine.ExpectAny
+	case *streams.BatchAppendReq_Options_StreamExists:
+		return engine.ExpectExists
+	case *streams.BatchAppendReq_Options_StreamPosition:
+		return engine.Exactly(engine.Revision(x.StreamPosition))
+	}
+	return engine.ExpectAny
+}
+
+// answer makes the one message that an append gets.
+func (b *batch) answer(item *batchItem, stream string, done engine.Appended, err error) *streams.BatchAppendResp {
+	if err != nil {
+		return b.refused(item, b.failure(stream, err))
+	}
+	ok := &streams.BatchAppendResp_Success{CurrentRevisionOption: &streams.BatchAppendResp_Success_NoStream{NoStream: &emptypb.Empty{}}}
+	if done.Revision >= 0 {
+		ok.CurrentRevisionOption = &streams.BatchAppendResp_Success_CurrentRevision{CurrentRevision: uint64(done.Revision)}
+	}
+	ok.PositionOption = &streams.BatchAppendResp_Success_NoPosition{NoPosition: &emptypb.Empty{}}
+	if !done.Empty {
+		ok.PositionOption = &streams.BatchAppendResp_Success_Position{Position: &shared.AllStreamPosition{
+			CommitPosition: uint64(done.Position), PreparePosition: uint64(done.Position),
+		}}
+	}
+	m := b.envelope(item)
+	m.Result = &streams.BatchAppendResp_Success_{Success: ok}
+	return m
+}
+
+func (b *batch) refused(item *batchItem, st *statuspb.Status) *streams.BatchAppendResp {
+	m := b.envelope(item)
+	m.Result = &streams.BatchAppendResp_Error{Error: st}
+	return m
+}
+
+// envelope names the append: the stream also in errors, since clients read it unasked.
+func (b *batch) envelope(item *batchItem) *streams.BatchAppendResp {
+	m := &streams.BatchAppendResp{
+		CorrelationId:    item.correlation,
+		StreamIdentifier: &shared.StreamIdentifier{StreamName: item.options.GetStreamIdentifier().GetStreamName()},
+	}
+	switch x := item.options.GetExpectedStreamPosition().(type) {
+	case *streams.BatchAppendReq_Options_StreamPosition:
+		m.ExpectedStreamPosition = &streams.BatchAppendResp_StreamPosition{StreamPosition: x.StreamPosition}
+	case *streams.BatchAppendReq_Options_NoStream:
+		m.ExpectedStreamPosition = &streams.BatchAppendResp_NoStream{NoStream: x.NoStream}
+	case *streams.BatchAppendReq_Options_Any:
+		m.ExpectedStreamPosition = &streams.BatchAppendResp_Any{Any: x.Any}
+	case *streams.BatchAppendReq_Options_StreamExists:
+		m.ExpectedStreamPosition = &streams.BatchAppendResp_StreamExists{StreamExists: x.StreamExists}
+	}
+	return m
+}
+
+func (b *batch) failure(stream string, err error) *statuspb.Status {
+	var wrong *engine.RevisionError
+	switch {
+	case errors.As(err, &wrong):
+		return detailed(codes.AlreadyExists, "WrongExpectedVersion", batchWrongRevision(wrong))
+	case errors.Is(err, engine.ErrStreamDeleted):
+		return detailed(codes.NotFound, "StreamDeleted", &shared.StreamDeleted{StreamIdentifier: streamIdentifier(stream)})
+	case errors.Is(err, engine.ErrTooLarge):
+		return b.malformed(errTooLarge)
+	case fault.KindOf(err) == fault.Timeout:
+		return detailed(codes.DeadlineExceeded, "Timeout", &shared.Timeout{})
+	case fault.KindOf(err) == fault.Invalid:
+		return badRequest(fault.MessageOf(err))
+	case fault.KindOf(err) == fault.Unavailable:
+		return &statuspb.Status{Code: int32(codes.Unavailable), Message: fault.MessageOf(err)}
+	}
+	b.s.cfg.Logger.Error("event store: a batch append failed", "error", err)
+	return detailed(codes.Internal, internalMessage(err), &shared.Unknown{})
+}
+
+func (b *batch) malformed(err error) *statuspb.Status {
+	if errors.Is(err, errTooLarge) {
+		return detailed(codes.InvalidArgument, "MaximumAppendSizeExceeded", &shared.MaximumAppendSizeExceeded{MaxAppendSize: uint32(b.s.cfg.MaxAppend)})
+	}
+	return badRequest(err.Error())
+}
+
+func badRequest(message string) *statuspb.Status {
+	return detailed(codes.InvalidArgument, "BadRequest", &shared.BadRequest{Message: message})
+}
+
+func detailed(code codes.Code, message string, detail proto.Message) *statuspb.Status {
+	st := &statuspb.Status{Code: int32(code), Message: message}
+	if packed, err := anypb.New(detail); err == nil { // it fails for messages that can't be marshalled only
+		st.Details = []*anypb.Any{packed}
+	}
+	return st
+}
+
+func batchWrongRevision(e *engine.RevisionError) *shared.WrongExpectedVersion {
+	w := &shared.WrongExpectedVersion{CurrentStreamRevisionOption: &shared.WrongExpectedVersion_CurrentNoStream{CurrentNoStream: &emptypb.Empty{}}}
+	if e.Current >= 0 {
+		w.CurrentStreamRevisionOption = &shared.WrongExpectedVersion_CurrentStreamRevision{CurrentStreamRevision: uint64(e.Current)}
+	}
+	switch e.Expected {
+	case engine.ExpectAny:
+		w.ExpectedStreamPositionOption = &shared.WrongExpectedVersion_ExpectedAny{ExpectedAny: &emptypb.Empty{}}
+	case engine.ExpectExists:
+		w.ExpectedStreamPositionOption = &shared.WrongExpectedVersion_ExpectedStreamExists{ExpectedStreamExists: &emptypb.Empty{}}
+	case engine.ExpectNoStream:
+		w.ExpectedStreamPositionOption = &shared.WrongExpectedVersion_ExpectedNoStream{ExpectedNoStream: &emptypb.Empty{}}
+	default:
+		w.ExpectedStreamPositionOption = &shared.WrongExpectedVersion_ExpectedStreamPosition{ExpectedStreamPosition: uint64(e.Expected)}
+	}
+	return w
+}

@@ -1,0 +1,187 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+
+	"github.com/annalhq/annal/eventstore/engine"
+)
+
+// pageSize is how many records one look into the engine brings at most.
+const pageSize = 512
+
+// Read answers reads and subscriptions of a stream or of the whole log.
+func (s *Server) Read(req *streams.ReadReq, out streams.Streams_ReadServer) error {
+	q, err := parseQuery(req)
+	if err != nil {
+		return err
+	}
+	c := &call{Server: s, q: q, out: out, ctx: out.Context()}
+	switch {
+	case q.subscribe && q.stream == "":
+		err = c.subscribeAll()
+	case q.subscribe:
+		err = c.subscribeStream()
+	case q.stream == "":
+		err = c.readAll()
+	default:
+		err = c.readStream()
+	}
+	return s.failed(c.ctx, q.stream, err)
+}
+
+// call is one Read in progress.
+type call struct {
+	*Server
+	q   *query
+	out streams.Streams_ReadServer
+	ctx context.Context
+}
+
+// going returns why the call must end, nil if it need not. Sending alone would notice too late, or never if nothing matches.
+func (c *call) going() error {
+	select {
+	case <-c.stopping:
+		return errStopping()
+	default:
+		return c.ctx.Err()
+	}
+}
+
+func (c *call) readAll() error {
+	from := c.q.position
+	if c.q.dir == engine.Forwards && c.q.fromEnd || c.q.dir == engine.Backwards && !c.q.fromEnd && !c.q.after {
+		return nil // forwards from the end, backwards from the start
+	}
+	for left := c.q.count; left > 0; {
+		limit := uint64(pageSize)
+		if c.q.filter == nil {
+			limit = min(limit, left)
+		}
+		page, err := c.db.ReadAll(from, c.q.dir, int(limit))
+		if err != nil {
+			return err
+		}
+		for i := range page.Records {
+			r := &page.Records[i]
+			match, err := c.shows(r)
+			if err != nil {
+				return err
+			}
+			if !match {
+				continue
+			}
+			if err := c.send(r); err != nil {
+				return err
+			}
+			if left--; left == 0 {
+				return nil
+			}
+		}
+		if page.End {
+			return nil
+		}
+		from = page.Next
+		if err := c.going(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *call) shows(r *engine.Record) (bool, error) {
+	if hidden(r) {
+		return false, nil
+	}
+	return c.q.filter.matches(r)
+}
+
+func (c *call) readStream() error {
+	if c.q.dir == engine.Forwards && c.q.fromEnd {
+		return invalid("a stream can't be read forwards from its end")
+	}
+	from, left := c.q.revision, c.q.count
+	for first := true; first || left > 0; first = false {
+		page, err := c.db.ReadStream(c.q.stream, from, c.q.dir, int(min(pageSize, left)))
+		if errors.Is(err, engine.ErrStreamMissing) && first {
+			return c.out.Send(streamNotFound(c.q.stream))
+		}
+		if errors.Is(err, engine.ErrStreamMissing) {
+			return nil // deleted while it was read
+		}
+		if err != nil {
+			return err
+		}
+		if first {
+			if err := c.sendFirst(&page); err != nil {
+				return err
+			}
+		}
+		for i := range page.Records {
+			if err := c.send(&page.Records[i]); err != nil {
+				return err
+			}
+		}
+		left -= uint64(len(page.Records))
+		if page.End || left == 0 {
+			return c.sendLast(&page)
+		}
+		from = page.Next
+		if err := c.going(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendFirst tells newer clients where a truncated stream begins. Older ones end their process on such a message.
+func (c *call) sendFirst(page *engine.StreamPage) error {
+	if c.q.compat == 0 || c.q.dir == engine.Backwards || len(page.Records) > 0 || page.First <= c.q.revision || page.First > page.Last {
+		return nil
+	}
+	return c.out.Send(&streams.ReadResp{Content: &streams.ReadResp_FirstStreamPosition{FirstStreamPosition: uint64(page.First)}})
+}
+
+func (c *call) sendLast(page *engine.StreamPage) error {
+	if c.q.compat == 0 {
+		return nil
+	}
+	return c.out.Send(&streams.ReadResp{Content: &streams.ReadResp_LastStreamPosition{LastStreamPosition: uint64(page.Last)}})
+}
+
+// send sends an event, or the event that a link points to if the client wants links resolved.
+func (c *call) send(r *engine.Record) error {
+	if !c.q.resolve || r.Type != linkType {
+		return c.out.Send(c.q.encoder.event(r))
+	}
+	stream, revision, ok := parseLink(r.Data)
+	if !ok {
+		return c.out.Send(c.q.encoder.event(r))
+	}
+	page, err := c.db.ReadStream(stream, revision, engine.Forwards, 1)
+	switch {
+	case errors.Is(err, engine.ErrStreamMissing), errors.Is(err, engine.ErrStreamDeleted):
+		return c.out.Send(c.q.encoder.resolved(r, nil))
+	case err != nil:
+		return err
+	case len(page.Records) == 0 || page.Records[0].Revision != revision:
+		return c.out.Send(c.q.encoder.resolved(r, nil))
+	}
+	return c.out.Send(c.q.encoder.resolved(r, &page.Records[0]))
+}
+
+// linkType is the type of events that point to others: their data is "<revision>@<stream>".
+const linkType = "$>"
+
+func parseLink(data []byte) (stream string, r engine.Revision, ok bool) {
+	number, name, found := bytes.Cut(data, []byte("@"))
+	n, err := strconv.ParseUint(string(number), 10, 63)
+	if !found || err != nil || engine.CheckStream(string(name)) != nil {
+		return "", 0, false
+	}
+	return string(name), engine.Revision(n), true
+}
