@@ -1,0 +1,67 @@
+package rabbit
+
+import (
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Consumption is a consumer of one queue on a channel of its own, with manual acknowledgement. It dies with its channel,
+// or when the queue is deleted: C is closed then, and what was not acknowledged is delivered again to somebody.
+type Consumption struct {
+	C       <-chan Delivery // closed at the end
+	channel *amqp.Channel
+	stop    chan struct{}
+	done    chan struct{}
+}
+
+// Consume declares the layout and consumes the queue, with at most prefetch deliveries unacknowledged.
+func (b *Broker) Consume(l Layout, queue string, prefetch int) (*Consumption, error) {
+	ch, _, err := b.consume.channel()
+	if err != nil {
+		return nil, err
+	}
+	deliveries, err := consume(ch, l, queue, prefetch)
+	if err != nil {
+		_ = ch.Close() // a refused declaration has closed it already
+		return nil, err
+	}
+	out := make(chan Delivery)
+	c := &Consumption{C: out, channel: ch, stop: make(chan struct{}), done: make(chan struct{})}
+	go c.forward(deliveries, out)
+	return c, nil
+}
+
+func consume(ch *amqp.Channel, l Layout, queue string, prefetch int) (<-chan amqp.Delivery, error) {
+	if err := declare(ch, l); err != nil {
+		return nil, err
+	}
+	if err := ch.Qos(prefetch, 0, false); err != nil {
+		return nil, translate(err)
+	}
+	deliveries, err := ch.Consume(queue, "", false, false, false, false, nil)
+	return deliveries, translate(err)
+}
+
+func (c *Consumption) forward(in <-chan amqp.Delivery, out chan<- Delivery) {
+	defer close(c.done)
+	defer close(out)
+	for d := range in {
+		select {
+		case out <- delivery(d):
+		case <-c.stop:
+			return
+		}
+	}
+}
+
+// Ack acknowledges the delivery with the tag.
+func (c *Consumption) Ack(tag uint64) error { return translate(c.channel.Ack(tag, false)) }
+
+// AckUpTo acknowledges every delivery up to the tag.
+func (c *Consumption) AckUpTo(tag uint64) error { return translate(c.channel.Ack(tag, true)) }
+
+// Close ends the consumption. REQUIRES: called once.
+func (c *Consumption) Close() {
+	close(c.stop)
+	_ = c.channel.Close() // it may be gone already
+	<-c.done
+}

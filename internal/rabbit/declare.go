@@ -1,0 +1,64 @@
+package rabbit
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/annalhq/annal/internal/fault"
+)
+
+// Declare makes sure that everything in the layout exists with exactly these arguments; repeating it changes nothing.
+// Error: ErrTopology naming what exists otherwise and how to mend it, ErrLogin if permissions lack, Unavailable kinds.
+func (b *Broker) Declare(l Layout) error {
+	ch, _, err := b.publish.channel()
+	if err != nil {
+		return err
+	}
+	defer ch.Close() //nolint:errcheck // a refused declaration has closed it already
+	return declare(ch, l)
+}
+
+func declare(ch *amqp.Channel, l Layout) error {
+	for _, e := range l.Exchanges {
+		if err := ch.ExchangeDeclare(e.Name, e.Kind, true, false, false, false, nil); err != nil {
+			return mismatch(err, "exchange", e.Name)
+		}
+	}
+	for _, q := range l.Queues {
+		if _, err := ch.QueueDeclare(q.Name, true, false, false, false, amqp.Table(q.Args)); err != nil {
+			return mismatch(err, "queue", q.Name)
+		}
+	}
+	for _, bind := range l.Bindings {
+		if err := declareBinding(ch, bind); err != nil {
+			return translate(err)
+		}
+	}
+	return nil
+}
+
+func declareBinding(ch *amqp.Channel, b Binding) error {
+	if b.ToExchange {
+		return ch.ExchangeBind(b.To, b.Key, b.From, false, nil)
+	}
+	return ch.QueueBind(b.To, b.Key, b.From, false, nil)
+}
+
+// mismatch says which thing differs (the broker's reason names the argument and both values) and how to mend it.
+func mismatch(err error, what, name string) error {
+	var e *amqp.Error
+	if !errors.As(err, &e) || e.Code != amqp.PreconditionFailed {
+		return translate(err)
+	}
+	remedy := "stop its consumers, delete it (rabbitmqctl delete_queue " + name + ") and start again: events come back from the store, commands from the sagas' timers"
+	if what == "exchange" {
+		remedy = "delete it in the management UI and start again"
+	}
+	return fault.Wrap(err, ErrTopology.Kind, ErrTopology.Code, what+" "+name+" exists with other arguments; "+remedy)
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }
