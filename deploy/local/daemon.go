@@ -39,7 +39,10 @@ func launch(ctx context.Context, h *home, began time.Time) error {
 	built := make(chan error, 1)
 	go func() { built <- loud(exec.CommandContext(ctx, "go", "build", "-o", "bin/", "./cmd/...")) }()
 	err := h.locked(ctx, func(ctx context.Context) error {
-		err := errors.Join(h.refuseSecond(), h.startServers(ctx))
+		err := h.refuseSecond()
+		if err == nil {
+			err = h.startServers(ctx)
+		}
 		if err := errors.Join(err, <-built); err != nil {
 			return err
 		}
@@ -149,7 +152,9 @@ func printWelcome(h *home) {
 	say("  GraphQL     http://%s/graphql", http)
 	say("  health      http://%s/readyz?verbose", http)
 	say("  metrics     http://%s/metrics", admin)
-	say("  RabbitMQ    http://127.0.0.1:%d (user annal, password in %s)", h.state.RabbitMQ.Management, h.path("servers.env"))
+	if os.Getenv("ANNAL_RABBITMQ_URL") == "" {
+		say("  RabbitMQ    http://127.0.0.1:%d (user annal, password in %s)", h.state.RabbitMQ.Management, h.path("servers.env"))
+	}
 	say("  log         %s", h.path("annald.log"))
 	say("")
 }

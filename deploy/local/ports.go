@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -14,17 +16,26 @@ import (
 func freePort(taken ...int) (int, error) {
 	for range 200 {
 		port := 20000 + rand.IntN(12000)
-		if !contains(taken, port) && portFree(port) {
+		if !slices.Contains(taken, port) && portFree(port) {
 			return port, nil
 		}
 	}
 	return 0, errors.New("no free port between 20000 and 32000 on 127.0.0.1")
 }
 
-// keepPort returns the port of last time if it is still free, and a new one otherwise.
-func keepPort(last int, taken ...int) (int, error) {
-	if last != 0 && !contains(taken, last) && portFree(last) {
-		return last, nil
+// keepPort returns the port of last time, since programs that run know it, and a new one only if somebody else has taken
+// it. A killed server's children can hold it for a moment longer.
+func keepPort(ctx context.Context, last int, taken ...int) (int, error) {
+	if last == 0 || slices.Contains(taken, last) {
+		return freePort(taken...)
+	}
+	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); {
+		if portFree(last) {
+			return last, nil
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return 0, err
+		}
 	}
 	return freePort(taken...)
 }
@@ -41,15 +52,6 @@ func portFree(port int) bool {
 		}
 	}
 	return true
-}
-
-func contains(ports []int, port int) bool {
-	for _, p := range ports {
-		if p == port {
-			return true
-		}
-	}
-	return false
 }
 
 // speaksAMQP reports whether an AMQP 0-9-1 broker answers: it sends the protocol header and wants a method frame.

@@ -31,7 +31,7 @@ func (h *home) startPostgres(ctx context.Context, bin string) error {
 	if err != nil {
 		return err
 	}
-	if h.state.Postgres.Process.alive() && h.postgresAnswers(ctx, owner, bin) {
+	if answersWithin(ctx, h.state.Postgres.Process, func() bool { return h.postgresAnswers(ctx, owner, bin) }) {
 		return nil
 	}
 	began := time.Now()
@@ -113,7 +113,7 @@ func (h *home) launchPostgres(ctx context.Context, owner runner, bin string) err
 	if err := dropStalePidFile(dir); err != nil {
 		return err
 	}
-	port, err := keepPort(h.state.Postgres.Port, h.ports()...)
+	port, err := keepPort(ctx, h.state.Postgres.Port, h.otherPorts(h.state.Postgres.Port)...)
 	if err != nil {
 		return err
 	}

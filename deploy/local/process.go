@@ -83,6 +83,20 @@ func (p process) gone(patience time.Duration) bool {
 	return !p.alive()
 }
 
+// answersWithin gives a recorded process time to answer: on a busy machine a healthy server may be slow, and other
+// people's tests run against it.
+func answersWithin(ctx context.Context, p process, answers func() bool) bool {
+	for until := time.Now().Add(20 * time.Second); p.alive() && time.Now().Before(until); {
+		if answers() {
+			return true
+		}
+		if pause(ctx, 500*time.Millisecond) != nil {
+			return false
+		}
+	}
+	return false
+}
+
 // A runner is the user that a server runs as: ourselves, or, called by root, the user its package made for it.
 type runner struct {
 	name string

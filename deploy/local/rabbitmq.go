@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,11 +37,12 @@ func (s rabbitState) managementURL() string {
 // startRabbit leaves a broker behind that answers. One that does not come up over its old data (a power cut can do that
 // to a quorum queue) loses the data and is started once more: events are in the store, not here (inv 11).
 func (h *home) startRabbit(ctx context.Context, sbin string) error {
-	if h.state.RabbitMQ.Process.alive() && h.rabbitAnswers(ctx) {
+	if answersWithin(ctx, h.state.RabbitMQ.Process, func() bool { return h.rabbitAnswers(ctx) }) {
 		return nil
 	}
 	began := time.Now()
-	if err := h.stopRabbit(ctx); err != nil {
+	// Whoever was given so long and does not answer will not drain either.
+	if err := errors.Join(h.state.RabbitMQ.Process.end(syscall.SIGTERM, 3*time.Second), h.stopRabbit(ctx)); err != nil {
 		return err
 	}
 	err := h.launchRabbit(ctx, sbin)
@@ -79,7 +81,7 @@ func (h *home) launchRabbit(ctx context.Context, sbin string) error {
 	if err != nil {
 		return err
 	}
-	if err := h.chooseRabbitPorts(); err != nil {
+	if err := h.chooseRabbitPorts(ctx); err != nil {
 		return err
 	}
 	if err := h.configureRabbit(owner); err != nil {
@@ -149,12 +151,10 @@ func (h *home) rabbitFailure(what string) error {
 	return fmt.Errorf("RabbitMQ: %s; see %s\n%s", what, h.data("rabbitmq", "log"), lastLines(string(console), 12))
 }
 
-func (h *home) chooseRabbitPorts() error {
+func (h *home) chooseRabbitPorts(ctx context.Context) error {
 	s := &h.state.RabbitMQ
 	for _, port := range []*int{&s.AMQP, &s.Management, &s.Dist, &s.Epmd} {
-		last := *port
-		*port = 0
-		kept, err := keepPort(last, h.ports()...)
+		kept, err := keepPort(ctx, *port, h.otherPorts(*port)...)
 		if err != nil {
 			return err
 		}
@@ -182,9 +182,6 @@ vm_memory_high_watermark.absolute = 512MB
 disk_free_limit.absolute = 50MB
 log.file.level = warning
 `, h.state.RabbitMQ.Password, h.state.RabbitMQ.Management)
-	if h.state.RabbitMQ.Password == "" {
-		return errors.New("the broker has no password")
-	}
 	for name, text := range map[string]string{
 		"rabbitmq.conf":   config,
 		"advanced.config": "[].\n", // else the distribution's own in /etc would be read
@@ -223,9 +220,11 @@ func (h *home) rabbitEnv() []string {
 
 func (h *home) nodeName() string { return "annal-" + h.hash() + "@localhost" }
 
-func (h *home) ports() []int {
+// otherPorts are this home's ports without the one in question.
+func (h *home) otherPorts(own int) []int {
 	s := h.state
-	return []int{s.Postgres.Port, s.RabbitMQ.AMQP, s.RabbitMQ.Management, s.RabbitMQ.Dist, s.RabbitMQ.Epmd}
+	all := []int{s.Postgres.Port, s.RabbitMQ.AMQP, s.RabbitMQ.Management, s.RabbitMQ.Dist, s.RabbitMQ.Epmd}
+	return slices.DeleteFunc(all, func(port int) bool { return port == own })
 }
 
 // stopRabbit drains the broker (SIGTERM is its orderly stop) and ends the epmd that outlives it, by its port. The pid
