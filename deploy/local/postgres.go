@@ -74,6 +74,9 @@ func (h *home) initPostgres(ctx context.Context, owner runner, bin string) error
 		if have := strings.TrimSpace(string(version)); have != majorOf(ctx, bin) {
 			return fmt.Errorf("%s was made by PostgreSQL %s and %s holds %s: `make clean` starts afresh", final, have, bin, majorOf(ctx, bin))
 		}
+		if h.state.Postgres.Password == "" {
+			return fmt.Errorf("the password of %s is not in %s any more: `make clean` starts afresh", final, h.path("local.json"))
+		}
 		return nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err

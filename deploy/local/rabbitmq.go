@@ -165,14 +165,14 @@ func (h *home) chooseRabbitPorts(ctx context.Context) error {
 
 func (h *home) configureRabbit(owner runner) error {
 	dir := h.data("rabbitmq")
-	if err := owner.own(dir); err != nil {
-		return err
-	}
-	if h.state.RabbitMQ.Password == "" {
+	if h.state.RabbitMQ.Password == "" { // the first start, or local.json was lost: old data would know another password
 		h.state.RabbitMQ.Password = rand.Text()
-		if err := h.save(); err != nil {
+		if err := errors.Join(os.RemoveAll(dir), h.save()); err != nil {
 			return err
 		}
+	}
+	if err := owner.own(dir); err != nil {
+		return err
 	}
 	config := fmt.Sprintf(`default_user = annal
 default_pass = %s
