@@ -13,11 +13,28 @@ package cart
 import (
 	"slices"
 
+	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/money"
 )
 
 // ID is a cart's id.
 type ID string
+
+// ErrIDMalformed refuses what can't be a cart's id.
+var ErrIDMalformed = fault.New(fault.Invalid, "CART_ID_MALFORMED", "a cart id is 1 to 64 lower-case letters, digits and hyphens")
+
+// Validate returns ErrIDMalformed unless the id has the right form.
+func (id ID) Validate() error {
+	for i := range len(id) {
+		if c := id[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return ErrIDMalformed
+		}
+	}
+	if len(id) == 0 || len(id) > 64 {
+		return ErrIDMalformed
+	}
+	return nil
+}
 
 // State is what the events of one cart amount to. The zero State is a cart that was never opened.
 type State struct {

@@ -16,11 +16,28 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/pii"
 )
 
 // ID is a customer's id, opaque: it holds nothing of the person.
 type ID string
+
+// ErrIDMalformed refuses what can't be a customer's id.
+var ErrIDMalformed = fault.New(fault.Invalid, "CUSTOMER_ID_MALFORMED", "a customer id is 1 to 64 lower-case letters, digits and hyphens")
+
+// Validate returns ErrIDMalformed unless the id has the right form. (Ids are subjects of the vault: they hold no colon.)
+func (id ID) Validate() error {
+	for i := range len(id) {
+		if c := id[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return ErrIDMalformed
+		}
+	}
+	if len(id) == 0 || len(id) > 64 {
+		return ErrIDMalformed
+	}
+	return nil
+}
 
 // Tier is how the customer stands with the shop.
 type Tier string

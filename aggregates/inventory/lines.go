@@ -23,6 +23,7 @@ const (
 // The refusals of an order's lines.
 var (
 	ErrOutOfStock      = fault.New(fault.Conflict, "OUT_OF_STOCK", "there is not enough in stock; order less, or later")
+	ErrUndone          = fault.New(fault.Conflict, "ORDER_UNDONE", "another item of the order was short, so the order's reservation was given back for good")
 	ErrReleased        = fault.New(fault.Conflict, "RESERVATION_RELEASED", "the order's reservation was given back for good")
 	ErrLineDiffers     = fault.New(fault.Conflict, "RESERVATION_DIFFERS", "the line is reserved with another quantity; release it first")
 	ErrNotReserved     = fault.New(fault.Conflict, "NOT_RESERVED", "the line is not reserved, so it can't be shipped")
@@ -34,7 +35,7 @@ var (
 )
 
 // Reserve sets units aside for lines of an order, all or none. Lines that are reserved or shipped already, with this
-// quantity, are accepted and left as they are. Faults: ErrOutOfStock, ErrReleased, ErrLineDiffers, ErrLines.
+// quantity, are accepted and left as they are. Faults: ErrOutOfStock, ErrUndone, ErrReleased, ErrLineDiffers, ErrLines.
 func Reserve(s State, sku SKU, order string, lines ...Line) ([]Event, error) {
 	if err := check(order, lines); err != nil {
 		return nil, err
@@ -44,8 +45,10 @@ func Reserve(s State, sku SKU, order string, lines ...Line) ([]Event, error) {
 	for _, l := range lines {
 		was := s.Line(order, l.Line)
 		switch {
-		case was.Step == Freed && (was.Reason == ReasonShort || was.Reason == ReasonUndone):
+		case was.Step == Freed && was.Reason == ReasonShort:
 			return nil, ErrOutOfStock
+		case was.Step == Freed && was.Reason == ReasonUndone:
+			return nil, ErrUndone
 		case was.Step == Freed:
 			return nil, ErrReleased
 		case was.Step != Unknown && was.Quantity != l.Quantity:
@@ -59,6 +62,15 @@ func Reserve(s State, sku SKU, order string, lines ...Line) ([]Event, error) {
 		return nil, ErrOutOfStock
 	}
 	return s.withLow(sku, events...), nil
+}
+
+// Plenty reports whether after reserving the lines at least as many units would be left as they ask for.
+func Plenty(s State, lines ...Line) bool {
+	left := s.Available()
+	for _, l := range lines {
+		left -= 2 * l.Quantity
+	}
+	return left >= 0
 }
 
 // Bar refuses a reservation for good: each line that is unknown gets a tombstone, lines that are released stay so. If any
