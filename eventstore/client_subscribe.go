@@ -188,6 +188,9 @@ func (s *session) subscribe(parent context.Context, after Position, f Filter, ha
 		if !ok {
 			continue
 		}
+		if ctx.Err() != nil { // what gRPC had in store when the caller was through
+			return after, contextFault(ctx)
+		}
 		if err := handle(item); err != nil {
 			return after, err
 		}
