@@ -86,8 +86,9 @@ type State struct {
 	Shipment string // once confirmed
 	Tracking string // once shipped
 
-	Returned      map[int]int64 // units that came back, by line
-	ReturnedTotal money.Amount  // money to be given back for them
+	Returned      map[int]int64           // units that came back, by line
+	ReturnedTotal money.Amount            // money to be given back for them
+	Returns       map[string]money.Amount // the same, by return
 }
 
 // Left returns how many units of the line have not come back yet, 0 for a line that the order does not have.
@@ -127,6 +128,11 @@ func Evolve(s State, e Event) State {
 		for _, l := range e.Lines {
 			s.Returned[l.Line] += l.Quantity
 		}
+		s.Returns = maps.Clone(s.Returns)
+		if s.Returns == nil {
+			s.Returns = map[string]money.Amount{}
+		}
+		s.Returns[e.Return] = e.Amount
 		s.ReturnedTotal = money.Of(s.ReturnedTotal.Minor+e.Amount.Minor, e.Amount.Currency)
 	}
 	return s

@@ -73,7 +73,7 @@ func RequestCapture(s State) ([]Event, error) {
 	switch s.Status {
 	case StatusAuthorised:
 		return []Event{CaptureRequested{Of: s.Of}}, nil
-	case StatusCapturing, StatusCaptured:
+	case StatusCapturing:
 		return nil, nil
 	case StatusOpened, StatusAuthorising:
 		return nil, ErrNotAuthorised
@@ -165,6 +165,10 @@ func (s State) Refusal() error {
 		return because(ErrFailed, s.Reason)
 	case StatusVoiding, StatusVoided:
 		return ErrVoided
+	case StatusCaptured:
+		if _, undone := s.Refunds[VoidRefund(s.Payment)]; undone {
+			return ErrVoided
+		}
 	}
 	return nil
 }

@@ -83,10 +83,10 @@ func SettleCancel(s State, a Answer) ([]Event, error) {
 	return []Event{Dispatched{Of: s.Of, Tracking: a.Tracking}}, nil
 }
 
-// Dispatch records that the parcel left. Faults: ErrNotFound, ErrNotScheduled, ErrRefused, ErrCancelled.
+// Dispatch records that the carrier has the parcel, also if it was being cancelled meanwhile. Faults: ErrNotFound, ErrNotScheduled, ErrRefused, ErrCancelled.
 func Dispatch(s State, tracking string) ([]Event, error) {
 	switch s.Status {
-	case StatusScheduled:
+	case StatusScheduled, StatusCancelling:
 		return []Event{Dispatched{Of: s.Of, Tracking: tracking}}, nil
 	case StatusDispatched, StatusDelivered:
 		return nil, nil

@@ -1,0 +1,323 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/annalhq/annal/aggregates/cart"
+	"github.com/annalhq/annal/aggregates/customer"
+	"github.com/annalhq/annal/aggregates/order"
+	"github.com/annalhq/annal/eventstore"
+	"github.com/annalhq/annal/internal/auth"
+	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/internal/money"
+	"github.com/annalhq/annal/internal/pii"
+)
+
+// ConfirmOrder says that stock is reserved, payment captured and shipment scheduled. For services.
+type ConfirmOrder struct {
+	Meta
+	Order    order.ID `json:"order"`
+	Payment  string   `json:"payment,omitzero"` // "" for an order that cost nothing
+	Shipment string   `json:"shipment"`
+}
+
+// RequestCancel asks for an order to be cancelled. For its customer and for staff.
+type RequestCancel struct {
+	Meta
+	Order  order.ID `json:"order"`
+	Reason string   `json:"reason"` // stands in the event; no personal data
+}
+
+// CancelOrder ends an order of which nothing is in effect any more. For services.
+type CancelOrder struct {
+	Meta
+	Order  order.ID `json:"order"`
+	Code   string   `json:"code"`
+	Reason string   `json:"reason"`
+}
+
+// MarkShipped says that the parcel left.
+type MarkShipped struct {
+	Meta
+	Order    order.ID `json:"order"`
+	Shipment string   `json:"shipment"`
+	Tracking string   `json:"tracking,omitzero"`
+}
+
+// MarkDelivered says that the parcel arrived.
+type MarkDelivered struct {
+	Meta
+	Order order.ID `json:"order"`
+}
+
+// ReturnLines says that units come back. For the order's customer and for staff.
+type ReturnLines struct {
+	Meta
+	Order     order.ID     `json:"order"`
+	Lines     []ReturnLine `json:"lines"`
+	Reason    string       `json:"reason"` // stands in the event; no personal data
+	Reference string       `json:"reference,omitzero"`
+}
+
+// ReturnLine is units of one line that come back. UnitPrice needs auth.SetPrices; by default it is what was paid.
+type ReturnLine struct {
+	Line      int           `json:"line"`
+	Quantity  int64         `json:"quantity"`
+	UnitPrice *money.Amount `json:"unitPrice,omitempty"`
+}
+
+// OrderChanged answers the commands of an order.
+type OrderChanged struct {
+	Receipt
+	Order  order.ID     `json:"order"`
+	Status order.Status `json:"status"` // as of now
+}
+
+// LinesReturned answers ReturnLines.
+type LinesReturned struct {
+	OrderChanged
+	Return string       `json:"return"`
+	Amount money.Amount `json:"amount"` // to be refunded
+}
+
+var (
+	errCancelReason = fault.New(fault.Invalid, "REASON_MALFORMED", "give a reason of 1 to 500 characters without control characters").At("reason")
+	errCancelCode   = fault.New(fault.Invalid, "CODE_MALFORMED", "a code is 1 to 64 characters, such as OUT_OF_STOCK").At("code")
+)
+
+// ConfirmOrder needs auth.Operate. Faults: those of order.Confirm and of every command.
+func (h *Handlers) ConfirmOrder(ctx context.Context, p auth.Principal, c ConfirmOrder) (OrderChanged, error) {
+	if err := p.Require(auth.Operate); err != nil {
+		return OrderChanged{}, err
+	}
+	meta := c.Meta
+	c.Meta = Meta{}
+	return h.changeOrder(ctx, p, "ConfirmOrder", meta, c.Order, c, func(s order.State) ([]order.Event, error) {
+		return order.Confirm(s, c.Payment, c.Shipment)
+	})
+}
+
+// RequestCancel is the right of the order's customer, or needs auth.ManageOrders. Faults: those of order.RequestCancel and of
+// every command; an order of somebody else is order.ErrNotFound.
+func (h *Handlers) RequestCancel(ctx context.Context, p auth.Principal, c RequestCancel) (OrderChanged, error) {
+	if err := mayAsk(p); err != nil {
+		return OrderChanged{}, err
+	}
+	if !printable(c.Reason, 1, 500) {
+		return OrderChanged{}, errCancelReason
+	}
+	meta := c.Meta
+	c.Meta = Meta{}
+	return h.changeOrder(ctx, p, "RequestCancel", meta, c.Order, c, func(s order.State) ([]order.Event, error) {
+		if err := owned(p, s); err != nil {
+			return nil, err
+		}
+		return order.RequestCancel(s, c.Reason)
+	})
+}
+
+// CancelOrder needs auth.Operate. Faults: those of order.Cancel and of every command.
+func (h *Handlers) CancelOrder(ctx context.Context, p auth.Principal, c CancelOrder) (OrderChanged, error) {
+	if err := p.Require(auth.Operate); err != nil {
+		return OrderChanged{}, err
+	}
+	if !printable(c.Code, 1, 64) {
+		return OrderChanged{}, errCancelCode
+	}
+	meta := c.Meta
+	c.Meta = Meta{}
+	return h.changeOrder(ctx, p, "CancelOrder", meta, c.Order, c, func(s order.State) ([]order.Event, error) {
+		return order.Cancel(s, c.Code, c.Reason)
+	})
+}
+
+// MarkShipped needs auth.Fulfil. Faults: those of order.MarkShipped and of every command.
+func (h *Handlers) MarkShipped(ctx context.Context, p auth.Principal, c MarkShipped) (OrderChanged, error) {
+	if err := p.Require(auth.Fulfil); err != nil {
+		return OrderChanged{}, err
+	}
+	meta := c.Meta
+	c.Meta = Meta{}
+	return h.changeOrder(ctx, p, "MarkShipped", meta, c.Order, c, func(s order.State) ([]order.Event, error) {
+		return order.MarkShipped(s, c.Shipment, c.Tracking)
+	})
+}
+
+// MarkDelivered needs auth.Fulfil. Faults: those of order.MarkDelivered and of every command.
+func (h *Handlers) MarkDelivered(ctx context.Context, p auth.Principal, c MarkDelivered) (OrderChanged, error) {
+	if err := p.Require(auth.Fulfil); err != nil {
+		return OrderChanged{}, err
+	}
+	meta := c.Meta
+	c.Meta = Meta{}
+	return h.changeOrder(ctx, p, "MarkDelivered", meta, c.Order, c, order.MarkDelivered)
+}
+
+// ReturnLines is the right of the order's customer, or needs auth.ManageOrders. The refund and the stock follow by the saga.
+// Faults: ErrPriceForbidden, those of order.TakeBack and of every command; an order of somebody else is order.ErrNotFound.
+func (h *Handlers) ReturnLines(ctx context.Context, p auth.Principal, c ReturnLines) (LinesReturned, error) {
+	if err := c.check(p); err != nil {
+		return LinesReturned{}, err
+	}
+	meta := c.Meta
+	c.Meta = Meta{}
+	r, err := h.begin(ctx, p, "ReturnLines", meta, "", c)
+	if err != nil {
+		return LinesReturned{}, err
+	}
+	r.Channel = channelOf(p, meta.Channel)
+	back := order.Return{ID: r.derive("return"), Reason: c.Reason, Reference: c.Reference, Channel: r.Channel, At: r.At}
+	for _, l := range c.Lines {
+		back.Lines = append(back.Lines, order.ReturnLine{Line: l.Line, Quantity: l.Quantity, UnitPrice: l.UnitPrice})
+	}
+	changed, s, err := h.onOrder(ctx, r, c.Order, func(s order.State) ([]order.Event, error) {
+		if err := owned(p, s); err != nil {
+			return nil, err
+		}
+		return order.TakeBack(s, back)
+	})
+	return LinesReturned{OrderChanged: changed, Return: back.ID, Amount: s.Returns[back.ID]}, err
+}
+
+func (c ReturnLines) check(p auth.Principal) error {
+	if err := mayAsk(p); err != nil {
+		return err
+	}
+	if !printable(c.Reason, 1, 500) {
+		return errCancelReason
+	}
+	if !printable(c.Reference, 0, 100) {
+		return errReference
+	}
+	if len(c.Lines) > order.MaxLines {
+		return order.ErrTooManyLines.At("lines")
+	}
+	if p.May(auth.SetPrices) {
+		return nil
+	}
+	for _, l := range c.Lines {
+		if l.UnitPrice != nil {
+			return ErrPriceForbidden
+		}
+	}
+	if c.Reference != "" {
+		return ErrImportedOnly
+	}
+	return nil
+}
+
+// mayAsk lets customers and staff ask; whether the order is theirs is asked where it is known.
+func mayAsk(p auth.Principal) error {
+	if p.May(auth.Shop) {
+		return nil
+	}
+	return p.Require(auth.ManageOrders)
+}
+
+// owned tells somebody else's order from one's own. To a customer the other's order is one that there is not.
+func owned(p auth.Principal, s order.State) error {
+	if s.Status == order.None || p.Owns(s.Customer, auth.ManageOrders) != nil {
+		return order.ErrNotFound
+	}
+	return nil
+}
+
+func (h *Handlers) changeOrder(ctx context.Context, p auth.Principal, name string, m Meta, id order.ID, input any,
+	decide func(order.State) ([]order.Event, error)) (OrderChanged, error) {
+	r, err := h.begin(ctx, p, name, m, "", input)
+	if err != nil {
+		return OrderChanged{}, err
+	}
+	changed, _, err := h.onOrder(ctx, r, id, decide)
+	return changed, err
+}
+
+// onOrder executes on the order's stream, its country and channel in the envelope.
+func (h *Handlers) onOrder(ctx context.Context, r request, id order.ID, decide func(order.State) ([]order.Event, error)) (OrderChanged, order.State, error) {
+	if err := id.Validate(); err != nil {
+		return OrderChanged{}, order.State{}, order.ErrIDMalformed.At("order")
+	}
+	known, err := findFixed(ctx, h, orders, r, string(id))
+	if err != nil {
+		return OrderChanged{}, order.State{}, err
+	}
+	r.Country, r.Channel = known.Country, or(r.Channel, known.Channel)
+	receipt, s, err := execute(ctx, h, orders, r, string(id), func(s order.State, _ eventstore.Revision) ([]order.Event, error) { return decide(s) })
+	return OrderChanged{Receipt: receipt, Order: id, Status: s.Status}, s, err
+}
+
+// PlaceCheckedOut places the order of a cart that was checked out, in case whoever checked out could not. For services.
+type PlaceCheckedOut struct {
+	Meta
+	Cart cart.ID `json:"cart"`
+}
+
+var errNotCheckedOut = fault.New(fault.Conflict, "CART_NOT_CHECKED_OUT", "the cart is not checked out")
+
+// PlaceCheckedOut needs auth.Operate. Whoever places the order of a cart, there is one. Faults: cart.ErrMissing,
+// CART_NOT_CHECKED_OUT, ErrUnknownCustomer and those of every command.
+func (h *Handlers) PlaceCheckedOut(ctx context.Context, p auth.Principal, c PlaceCheckedOut) (PlacedOrder, error) {
+	if err := p.Require(auth.Operate); err != nil {
+		return PlacedOrder{}, err
+	}
+	meta := c.Meta
+	c.Meta = Meta{}
+	r, err := h.begin(ctx, p, "PlaceCheckedOut", meta, "", c)
+	if err != nil {
+		return PlacedOrder{}, err
+	}
+	s, _, err := look(ctx, h, carts, r, string(c.Cart), closeLook)
+	switch {
+	case err != nil:
+		return PlacedOrder{}, err
+	case !s.Exists():
+		return PlacedOrder{}, cart.ErrMissing
+	case s.Checkout == nil:
+		return PlacedOrder{}, errNotCheckedOut
+	}
+	return h.placeCheckedOut(ctx, p, r, *s.Checkout)
+}
+
+// placeCheckedOut places the order that the cart's checkout named. The command id comes from the cart alone, so that the
+// process that checked out and the saga that makes sure are one command, and so is the input that is compared: the event.
+func (h *Handlers) placeCheckedOut(ctx context.Context, p auth.Principal, from request, e cart.CheckedOut) (PlacedOrder, error) {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return PlacedOrder{}, fault.Wrap(err, fault.Internal, "COMMAND_UNENCODABLE", "the checkout can't be encoded")
+	}
+	r := from
+	r.Principal, r.Name, r.Causation = p, "PlaceCheckedOut", from.Command.String()
+	r.Command = eventstore.CommandID("cart", string(e.Cart), "PlaceCheckedOut", e.Order)
+	if r.MAC, err = h.vault.MAC(ctx, pii.Subject(e.Customer), body); err != nil {
+		return PlacedOrder{}, err
+	}
+	buyer, revision, err := look(ctx, h, customers, r, e.Customer, quickLook)
+	if err == nil && !buyer.Exists() {
+		buyer, revision, err = look(ctx, h, customers, r, e.Customer, closeLook)
+	}
+	if err != nil {
+		return PlacedOrder{}, err
+	}
+	id := order.ID(e.Order)
+	pl := order.Placement{Order: id, Number: numberOf(id), Customer: e.Customer, Currency: e.Total.Currency, Country: e.Country,
+		Address: e.Address, Tender: order.Tender{Provider: DefaultProvider, Token: e.Tender}, Carrier: DefaultCarrier,
+		Channel: or(from.Channel, "web"), Cart: string(e.Cart), PlacedAt: r.At}
+	for _, l := range e.Lines {
+		pl.Items = append(pl.Items, order.Item{SKU: l.SKU, Quantity: l.Quantity,
+			Offer: order.Offer{Exists: true, OnSale: true, Name: l.Name, Price: l.UnitPrice, Revision: l.ProductRevision}})
+	}
+	pl = boughtBy(pl, buyer, revision)
+	r.Country, r.Channel = pl.Country, pl.Channel
+	return h.place(ctx, r, pl, !buyer.Exists())
+}
+
+// boughtBy copies what the order keeps of its customer. Sealed values are copied as they are.
+func boughtBy(pl order.Placement, buyer customer.State, revision eventstore.Revision) order.Placement {
+	pl.Name, pl.Email, pl.CustomerRevision = buyer.Name, buyer.Email, int64(revision)
+	pl.Language, pl.Priority = or(buyer.Preferences.Language, customer.DefaultLanguage), order.Normal
+	if buyer.Tier == customer.VIP {
+		pl.Priority = order.VIP
+	}
+	return pl
+}
