@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 ANNAL_HOME ?= .annal
 export ANNAL_HOME
+FOR ?= 600
 LOCAL = mkdir -p bin && go build -o bin/annal-local ./deploy/local && exec bin/annal-local
 .DEFAULT_GOAL := help
 
@@ -37,3 +38,37 @@ clean: ## down, then remove all data and binaries
 .PHONY: build
 build: ## bin/annald and bin/annal
 	go build -o bin/ ./cmd/...
+
+.PHONY: test
+test: ## servers, then every test against them, with the time of each package
+	@$(LOCAL) servers --build
+	@deploy/local/test.sh
+
+.PHONY: test-race
+test-race: ## the same under the race detector (needs a C compiler)
+	@$(LOCAL) servers --build
+	@RACE=1 deploy/local/test.sh
+
+.PHONY: verify
+verify: ## modules are the pinned ones, generated code is current, gofmt and vet are content
+	@deploy/local/verify.sh
+
+.PHONY: lint
+lint: ## golangci-lint, built from tools/lint
+	@go build -C tools/lint -o "$(CURDIR)/bin/golangci-lint" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@bin/golangci-lint run
+
+.PHONY: check
+check: ## all that CI runs: verify, lint, test
+	@$(MAKE) --no-print-directory verify
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory test
+
+.PHONY: test-bare
+test-bare: ## make test and make run in a bare Debian (debootstrap), as root and as a user; needs root
+	@deploy/local/bare.sh
+
+.PHONY: soak
+soak: ## seeded and fuzz tests again and again with new seeds: make soak FOR=600 (seconds)
+	@$(LOCAL) servers
+	@FOR="$(FOR)" deploy/local/soak.sh

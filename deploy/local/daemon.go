@@ -71,7 +71,7 @@ func (h *home) startDaemon(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // the daemon has its own descriptor of it
 	binary, err := filepath.Abs("bin/annald")
 	if err != nil {
 		return err
@@ -100,7 +100,7 @@ func (h *home) awaitReady(ctx context.Context, ended <-chan error) error {
 	for until := time.Now().Add(60 * time.Second); time.Now().Before(until); {
 		select {
 		case err := <-ended:
-			return fmt.Errorf("annald does not start (%v); the end of %s:\n%s", err, h.path("annald.log"), tail(h.path("annald.log"), 15))
+			return errors.Join(fmt.Errorf("annald does not start; the end of %s:\n%s", h.path("annald.log"), tail(h.path("annald.log"), 15)), err)
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), h.stopDaemon(context.WithoutCancel(ctx)))
 		case <-time.After(100 * time.Millisecond):

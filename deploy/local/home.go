@@ -63,7 +63,7 @@ func (h *home) locked(ctx context.Context, f func(context.Context) error) error 
 	if err != nil {
 		return err
 	}
-	defer lock.Close() // gives the lock back
+	defer func() { _ = lock.Close() }() // gives the lock back; nothing was written
 	if err := waitForLock(ctx, lock); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func writeFile(path string, text []byte, mode os.FileMode) error {
 // placeData decides, once, where the servers' data lives. PostgreSQL refuses to run as root; run by root it gets a user
 // of its own (owner), and if that user can't come through to this home (a clone below a closed /home or /root), the data
 // goes below /var/tmp.
-func (h *home) placeData() error {
+func (h *home) placeData(ctx context.Context) error {
 	if h.state.Data == "" {
 		h.state.Data = h.path("data")
 		if err := os.MkdirAll(h.state.Data, 0o755); err != nil {
@@ -141,7 +141,7 @@ func (h *home) placeData() error {
 		if err != nil {
 			return err
 		}
-		if !owner.canEnter(h.state.Data) {
+		if !owner.canEnter(ctx, h.state.Data) {
 			h.state.Data = filepath.Join("/var/tmp", "annal-"+h.hash())
 			say("%s is closed to the user %s: the servers' data goes to %s", h.dir, owner.name, h.state.Data)
 		}

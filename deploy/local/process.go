@@ -138,8 +138,8 @@ func (r runner) give(path string) error {
 	return os.Lchown(path, int(r.cred.Uid), int(r.cred.Gid))
 }
 
-func (r runner) canEnter(dir string) bool {
-	return r.command(context.Background(), nil, "/", "/bin/sh", "-c", `cd -- "$0" && ls >/dev/null`, dir).Run() == nil
+func (r runner) canEnter(ctx context.Context, dir string) bool {
+	return r.command(ctx, nil, "/", "/bin/sh", "-c", `cd -- "$0" && ls >/dev/null`, dir).Run() == nil
 }
 
 // command prepares a program with exactly the environment given, in a session of its own: a Ctrl-C on our terminal is ours.

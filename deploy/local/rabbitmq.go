@@ -95,7 +95,7 @@ func (h *home) launchRabbit(ctx context.Context, sbin string) error {
 	if err != nil {
 		return err
 	}
-	defer console.Close()
+	defer func() { _ = console.Close() }() // the broker has its own descriptor of it
 	cmd := owner.command(ctx, h.rabbitEnv(), h.data("rabbitmq"), "/bin/sh", "-c",
 		`ulimit -n 65536 2>/dev/null || :; exec "$0" -detached`, filepath.Join(sbin, "rabbitmq-server"))
 	cmd.Stdout, cmd.Stderr = console, console
@@ -135,12 +135,11 @@ func (h *home) rememberRabbit() error {
 	if err != nil {
 		return err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return nil // being written
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil { // else it is just being written
+		h.state.RabbitMQ.Process = identify(pid)
+		return h.save()
 	}
-	h.state.RabbitMQ.Process = identify(pid)
-	return h.save()
+	return nil
 }
 
 func (h *home) rabbitFailure(what string) error {

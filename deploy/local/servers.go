@@ -32,7 +32,7 @@ func (h *home) startServers(ctx context.Context) error {
 		return err
 	}
 	if ownPostgres || ownRabbit {
-		if err := h.placeData(); err != nil {
+		if err := h.placeData(ctx); err != nil {
 			return err
 		}
 	}

@@ -87,7 +87,7 @@ func poolConfig(url string, cfg Config) (*pgxpool.Config, error) {
 	}
 	pc.MaxConns = cfg.MaxConns
 	pc.ConnConfig.ConnectTimeout = cfg.ConnectTimeout
-	pc.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName(), otelpgx.WithDisableConnectionDetailsInAttributes())
+	pc.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithDisableConnectionDetailsInAttributes())
 	params := pc.ConnConfig.RuntimeParams
 	params["application_name"] = cfg.Application
 	params["timezone"] = "UTC"

@@ -36,13 +36,19 @@ func HTTP(name string, listener net.Listener, handler http.Handler, patience tim
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		if err := server.Shutdown(bounded); err != nil {
-			err = errors.Join(err, server.Close())
-			<-failed
+			err = errors.Join(err, server.Close(), served(<-failed))
 			return fault.Wrap(err, fault.Timeout, "HTTP_DRAIN", "requests were cut off")
 		}
-		<-failed
-		return nil
+		return fault.Wrap(served(<-failed), fault.Internal, "HTTP_FAILED", "the HTTP server ended")
 	}}
+}
+
+// served takes away how a server that was told to end reports it.
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
 }
 
 // Listen opens a TCP address. Port 0 draws one.

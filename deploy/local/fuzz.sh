@@ -1,0 +1,17 @@
+#!/bin/sh
+# Runs every fuzz target of the module for FUZZTIME (default 10s). What a fuzzer finds stays in the package's testdata.
+set -eu
+status=0
+for file in $(git ls-files --cached --others --exclude-standard '*_test.go'); do
+	[ -f "$file" ] || continue
+	for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
+		# -parallel 2: the default is one worker a core, and the servers need one.
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-10s}" -parallel 2 "./$(dirname "$file")" >"${OUT:=$(mktemp)}" 2>&1 || {
+			status=1
+			cat "$OUT"
+		}
+		echo "fuzz $(dirname "$file") $target: $(grep -c '^fuzz: elapsed' "$OUT" || :) reports, last: $(grep '^fuzz: elapsed' "$OUT" | tail -n 1)"
+	done
+done
+rm -f "${OUT:-}"
+exit $status

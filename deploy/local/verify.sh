@@ -1,0 +1,37 @@
+#!/bin/sh
+# Says what is not as it should be in the tree, and fails then. It changes nothing: generated code is made in a copy.
+set -eu
+status=0
+go mod verify >/dev/null || status=1
+
+# Only files that git knows or would know: not what lies about below .annal or bin.
+go_files=$(git ls-files --cached --others --exclude-standard '*.go')
+unformatted=$(for f in $go_files; do if [ -f "$f" ]; then echo "$f"; fi; done | xargs gofmt -l)
+if [ -n "$unformatted" ]; then
+	printf 'not gofmt-ed:\n%s\n' "$unformatted"
+	status=1
+fi
+
+go vet ./... || status=1
+
+# Every generator of the tree runs in a copy with the same module cache; a difference means that somebody edited or forgot.
+if [ -n "$(git grep -l '^//go:generate ' -- '*.go' || :)" ]; then
+	copy=$(mktemp -d)
+	trap 'rm -rf "$copy"' EXIT
+	git ls-files --cached --others --exclude-standard | while IFS= read -r f; do
+		if [ -f "$f" ]; then
+			mkdir -p "$copy/$(dirname "$f")"
+			cp -p "$f" "$copy/$f"
+		fi
+	done
+	(cd "$copy" && go generate ./...) || status=1
+	git ls-files --cached --others --exclude-standard | while IFS= read -r f; do
+		if [ -f "$f" ] && ! cmp -s "$f" "$copy/$f"; then echo "$f"; fi
+	done >"$copy/.differ"
+	if [ -s "$copy/.differ" ]; then
+		printf 'go generate changes these; run it and commit:\n%s\n' "$(cat "$copy/.differ")"
+		status=1
+	fi
+fi
+go run -C tools/compose . ../../deploy/compose.yaml || status=1
+exit $status
