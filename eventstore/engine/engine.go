@@ -155,8 +155,9 @@ func (db *DB) leave() { db.mu.RUnlock() }
 
 func pebbleOptions(cfg Config) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          cfg.FS,
-		CacheSize:                   cfg.CacheBytes,
+		FS: orderedFS{cfg.FS},
+		// Pebble takes its memtables out of the cache: without their share nothing would be left for blocks.
+		CacheSize:                   cfg.CacheBytes + 2*int64(cfg.MemTableBytes),
 		MemTableSize:                cfg.MemTableBytes,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,

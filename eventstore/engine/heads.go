@@ -147,7 +147,10 @@ func (c *commits) recallAny(h *head, events []Event) (last entry, known int, err
 		c.heads.recents.put(h.id, recent)
 	}
 	for i := range events {
-		at := slices.IndexFunc(recent, func(e entry) bool { return e.id == events[i].ID })
+		at := len(recent) - 1 // a repeated append is a late one: search from the end
+		for at >= 0 && recent[at].id != events[i].ID {
+			at--
+		}
 		if at < 0 {
 			break
 		}
