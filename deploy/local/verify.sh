@@ -15,7 +15,7 @@ fi
 go vet ./... || status=1
 
 # Every generator of the tree runs in a copy with the same module cache; a difference means that somebody edited or forgot.
-if [ -n "$(git grep -l '^//go:generate ' -- '*.go' || :)" ]; then
+if [ -n "$(git grep --untracked -l '^//go:generate ' -- '*.go' || :)" ]; then
 	copy=$(mktemp -d)
 	trap 'rm -rf "$copy"' EXIT
 	git ls-files --cached --others --exclude-standard | while IFS= read -r f; do
@@ -24,12 +24,9 @@ if [ -n "$(git grep -l '^//go:generate ' -- '*.go' || :)" ]; then
 			cp -p "$f" "$copy/$f"
 		fi
 	done
-	(cd "$copy" && go generate ./...) || status=1
-	git ls-files --cached --others --exclude-standard | while IFS= read -r f; do
-		if [ -f "$f" ] && ! cmp -s "$f" "$copy/$f"; then echo "$f"; fi
-	done >"$copy/.differ"
-	if [ -s "$copy/.differ" ]; then
-		printf 'go generate changes these; run it and commit:\n%s\n' "$(cat "$copy/.differ")"
+	differ=$(cd "$copy" && git init -q && git add -A && go generate ./... >&2 && git diff --name-only && git ls-files --others --exclude-standard) || status=1
+	if [ -n "$differ" ]; then
+		printf 'go generate changes or makes these; run it and commit:\n%s\n' "$differ"
 		status=1
 	fi
 fi
