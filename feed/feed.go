@@ -153,7 +153,7 @@ func (c *Consumer) round(ctx context.Context, caughtUp func()) error {
 			return w.follow(ctx, ctx)
 		}
 		began := time.Now()
-		if err := c.liveOrFollow(ctx, w); err != nil && !errors.Is(err, errBehind) && !errors.Is(err, rabbit.ErrLost) {
+		if err := c.liveOrFollow(ctx, w); !errors.Is(err, errBehind) && !errors.Is(err, rabbit.ErrLost) && !errors.Is(err, rabbit.ErrQuiet) {
 			return err
 		}
 		if time.Since(began) > c.cfg.MaxBackoff {

@@ -81,5 +81,11 @@ func (l *liveState) askStore(ctx context.Context) error {
 		l.done, l.tip, l.last, l.events = cp.Position, cp.Position, cp.Last, nil
 		return nil
 	}
-	return l.catchUp(ctx)
+	if err := l.catchUp(ctx); err != nil {
+		return err
+	}
+	if l.done > cp.Position {
+		return rabbit.ErrQuiet // there were events and the queue didn't deliver them: consume it afresh
+	}
+	return nil
 }

@@ -14,7 +14,7 @@ import (
 // errBehind: the gap is too large to heal while the queue waits.
 var errBehind = fault.New(fault.Unavailable, "FEED_BEHIND", "the feed is far behind and catches up from the store")
 
-// live applies what the queue delivers until the consumption ends (rabbit.ErrLost), a large gap opens (errBehind), or the
+// live applies what the queue delivers until the consumption ends (rabbit.ErrLost, ErrQuiet), a large gap opens (errBehind), or the
 // checkpoint was moved by another process.
 func (w *worker) live(ctx context.Context, c *rabbit.Consumption) error {
 	l := &liveState{worker: w, acks: c, timer: time.NewTimer(time.Hour), silence: time.NewTimer(w.cfg.Silence)}
@@ -46,7 +46,7 @@ func (l *liveState) step(ctx context.Context, deliveries <-chan rabbit.Delivery)
 	select {
 	case d, ok := <-deliveries:
 		if !ok {
-			return errors.Join(rabbit.ErrLost, l.flush(ctx)) // what is proven is worth committing
+			return errors.Join(l.acks.Err(), l.flush(ctx)) // what is proven is worth committing
 		}
 		l.silence.Reset(l.cfg.Silence)
 		if err := l.take(ctx, d); err != nil {

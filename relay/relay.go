@@ -61,7 +61,7 @@ type Config struct {
 	WatermarkExpiry time.Duration         // how long a watermark waits in a queue; default 2 s
 	CheckpointEvery time.Duration         // default 200 ms
 	LeasePing       time.Duration         // how often the leader looks at its lock; default 2 s
-	MinBackoff      time.Duration         // first wait after a failed session; default 50 ms
+	MinBackoff      time.Duration         // first wait after a failed session; default 200 ms, time for consumers of a deleted queue to learn of it
 	MaxBackoff      time.Duration         // longest; default 5 s
 	Name            string                // of this process, shown as the leader; default host and process id
 	Registerer      prometheus.Registerer // nil: no metrics
@@ -80,7 +80,7 @@ func (c Config) withDefaults() Config {
 		unset time.Duration
 	}{
 		{&c.WatermarkEvery, 50 * time.Millisecond}, {&c.WatermarkExpiry, 2 * time.Second}, {&c.CheckpointEvery, 200 * time.Millisecond},
-		{&c.LeasePing, 2 * time.Second}, {&c.MinBackoff, 50 * time.Millisecond}, {&c.MaxBackoff, 5 * time.Second},
+		{&c.LeasePing, 2 * time.Second}, {&c.MinBackoff, 200 * time.Millisecond}, {&c.MaxBackoff, 5 * time.Second},
 	} {
 		if *d.value <= 0 {
 			*d.value = d.unset

@@ -1,7 +1,12 @@
 package rabbit
 
 import (
+	"sync/atomic"
+	"time"
+
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/annalhq/annal/internal/fault"
 )
 
 // Consumption is a consumer of one queue on a channel of its own, with manual acknowledgement. It dies with its channel,
@@ -9,6 +14,7 @@ import (
 type Consumption struct {
 	C       <-chan Delivery // closed at the end
 	channel *amqp.Channel
+	err     atomic.Pointer[fault.Error]
 	stop    chan struct{}
 	done    chan struct{}
 }
@@ -26,7 +32,7 @@ func (b *Broker) Consume(l Layout, queue string, prefetch int) (*Consumption, er
 	}
 	out := make(chan Delivery)
 	c := &Consumption{C: out, channel: ch, stop: make(chan struct{}), done: make(chan struct{})}
-	go c.forward(deliveries, out)
+	go c.forward(deliveries, out, b.cfg.QuietRefresh)
 	return c, nil
 }
 
@@ -41,16 +47,41 @@ func consume(ch *amqp.Channel, l Layout, queue string, prefetch int) (<-chan amq
 	return deliveries, translate(err)
 }
 
-func (c *Consumption) forward(in <-chan amqp.Delivery, out chan<- Delivery) {
+// forward hands deliveries over, until the channel ends or the queue is quiet for too long. A quiet consumption is given up,
+// to be opened again, because it may be a ghost: when a queue is deleted and declared again at once, RabbitMQ 3.10 keeps the consumer, hands
+// it the new queue's first messages and drops them as duplicates of the old one's. A new channel gets them back.
+func (c *Consumption) forward(in <-chan amqp.Delivery, out chan<- Delivery, refresh time.Duration) {
 	defer close(c.done)
 	defer close(out)
-	for d := range in {
+	quiet := time.NewTimer(refresh)
+	defer quiet.Stop()
+	for {
 		select {
-		case out <- delivery(d):
+		case d, ok := <-in:
+			if !ok {
+				return
+			}
+			quiet.Reset(refresh)
+			select {
+			case out <- delivery(d):
+			case <-c.stop:
+				return
+			}
+		case <-quiet.C:
+			c.err.Store(ErrQuiet)
+			return
 		case <-c.stop:
 			return
 		}
 	}
+}
+
+// Err says why C is closed: ErrLost, or ErrQuiet if nothing is wrong.
+func (c *Consumption) Err() error {
+	if err := c.err.Load(); err != nil {
+		return err
+	}
+	return ErrLost
 }
 
 // Ack acknowledges the delivery with the tag.

@@ -12,6 +12,8 @@ import (
 var (
 	// ErrLost: the channel or connection ended; what was not settled must be sent again.
 	ErrLost = fault.New(fault.Unavailable, "BROKER_CONNECTION_LOST", "the connection to the broker was lost; it is opened again")
+	// ErrQuiet: nothing was delivered for a while; the consumption is opened again to be sure that it is alive.
+	ErrQuiet = fault.New(fault.Unavailable, "BROKER_QUIET", "nothing was delivered for a while; the queue is consumed afresh")
 	// ErrUnavailable: the broker can't be reached.
 	ErrUnavailable = fault.New(fault.Unavailable, "BROKER_UNAVAILABLE", "the broker does not answer; try again")
 	// ErrReturned: the message reached no queue; the topology is broken and must be declared again.

@@ -39,6 +39,7 @@ type Config struct {
 	DialTimeout    time.Duration // TCP, TLS and AMQP handshake together; default 10 s
 	WriteTimeout   time.Duration // longest time one write to the socket may hang; default 30 s
 	ConfirmTimeout time.Duration // longest time without any confirm while some are due; default 30 s
+	QuietRefresh   time.Duration // a consumption without deliveries for so long is opened afresh; default 20 s
 }
 
 func (c Config) withDefaults() Config {
@@ -49,6 +50,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.DialTimeout, 10*time.Second)
 	setDefault(&c.WriteTimeout, 30*time.Second)
 	setDefault(&c.ConfirmTimeout, 30*time.Second)
+	setDefault(&c.QuietRefresh, 20*time.Second)
 	return c
 }
 
