@@ -25,9 +25,7 @@ type Started struct {
 	Total    money.Amount `json:"total"`
 	Country  string       `json:"country"`
 	Name     pii.Sealed   `json:"name,omitzero"`
-	Email    pii.Sealed   `json:"email,omitzero"`
 	Address  pii.Sealed   `json:"address,omitzero"`
-	Language string       `json:"language"`
 	Provider string       `json:"provider"`        // of the payment
 	Token    string       `json:"token,omitzero"`  // the payment method at the provider
 	Carrier  string       `json:"carrier"`         // "standard", "imported"

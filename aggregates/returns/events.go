@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/annalhq/annal/internal/money"
-	"github.com/annalhq/annal/internal/pii"
 )
 
 // Event is what can happen to the saga of a return. Every event names return, order and customer: readers fold by them.
@@ -20,14 +19,11 @@ type Of struct {
 // Started begins the saga with everything that its commands will need.
 type Started struct {
 	Of
-	Number     string       `json:"number"` // of the order
 	Payment    string       `json:"payment"`
 	Lines      []Line       `json:"lines"`
 	Amount     money.Amount `json:"amount"` // to be refunded
 	Country    string       `json:"country"`
 	Reason     string       `json:"reason"`
-	Email      pii.Sealed   `json:"email,omitzero"`
-	Language   string       `json:"language"`
 	Channel    string       `json:"channel"`    // "import": history, nobody is notified
 	ReturnedAt time.Time    `json:"returnedAt"` // business time
 	Issued     []Issued     `json:"issued,omitzero"`
