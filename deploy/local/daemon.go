@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,7 +20,7 @@ const drain = 30 * time.Second
 // foreground is `make run`: it stays until a signal or the daemon's end.
 func foreground(ctx context.Context, h *home) error {
 	began := time.Now()
-	if err := launch(ctx, h, began); err != nil {
+	if err := launch(ctx, h, began, "Ctrl-C drains"); err != nil {
 		return err
 	}
 	daemon := h.state.Daemon
@@ -29,13 +30,24 @@ func foreground(ctx context.Context, h *home) error {
 			return h.locked(context.WithoutCancel(ctx), h.stopDaemon)
 		}
 	}
+	return h.locked(ctx, h.explainEnd)
+}
+
+// explainEnd tells a `make stop` in another terminal, which clears the record, from a daemon that died.
+func (h *home) explainEnd(context.Context) error {
+	if h.state.Daemon.PID == 0 {
+		say("stopped")
+		return nil
+	}
 	return fmt.Errorf("annald ended by itself; the end of %s:\n%s", h.path("annald.log"), tail(h.path("annald.log"), 15))
 }
 
 // background is `make start`: the same, but it leaves the daemon behind.
-func background(ctx context.Context, h *home) error { return launch(ctx, h, time.Now()) }
+func background(ctx context.Context, h *home) error {
+	return launch(ctx, h, time.Now(), "`make stop` drains")
+}
 
-func launch(ctx context.Context, h *home, began time.Time) error {
+func launch(ctx context.Context, h *home, began time.Time, how string) error {
 	built := make(chan error, 1)
 	go func() { built <- loud(exec.CommandContext(ctx, "go", "build", "-o", "bin/", "./cmd/...")) }()
 	err := h.locked(ctx, func(ctx context.Context) error {
@@ -55,7 +67,7 @@ func launch(ctx context.Context, h *home, began time.Time) error {
 		return errors.Join(err, h.locked(context.WithoutCancel(ctx), h.stopDaemon))
 	}
 	printWelcome(h)
-	say("ready after %.1f s; Ctrl-C (or `make stop`) drains", time.Since(began).Seconds())
+	say("ready after %.1f s; %s", time.Since(began).Seconds(), how)
 	return nil
 }
 
@@ -67,6 +79,9 @@ func (h *home) refuseSecond() error {
 }
 
 func (h *home) startDaemon(ctx context.Context) error {
+	if err := h.addressesFree(); err != nil {
+		return err
+	}
 	log, err := os.OpenFile(h.path("annald.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
@@ -93,6 +108,23 @@ func (h *home) startDaemon(ctx context.Context) error {
 		return err
 	}
 	return h.awaitReady(ctx, ended)
+}
+
+// addressesFree refuses before the start what annald would refuse after it: else a stranger on our port could answer
+// /readyz in its place.
+func (h *home) addressesFree() error {
+	for _, a := range [][2]string{
+		{"ANNAL_HTTP_LISTEN", "127.0.0.1:8080"}, {"ANNAL_ADMIN_LISTEN", "127.0.0.1:8081"}, {"ANNAL_EVENTSTORE_LISTEN", "127.0.0.1:2113"},
+	} {
+		l, err := net.Listen("tcp", h.listen(a[0], a[1]))
+		if err != nil {
+			return fmt.Errorf("%s can't be listened on: set %s to another address (%w)", h.listen(a[0], a[1]), a[0], err)
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (h *home) awaitReady(ctx context.Context, ended <-chan error) error {

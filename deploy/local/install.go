@@ -88,7 +88,7 @@ func runnable(dir string, names ...string) bool {
 }
 
 // install brings what is missing and says so before it does.
-func install(ctx context.Context, needPostgres, needRabbit bool) (programs, error) {
+func install(ctx context.Context, logfile string, needPostgres, needRabbit bool) (programs, error) {
 	found := findPrograms()
 	var missing []string
 	if needPostgres && found.postgres == "" {
@@ -100,7 +100,7 @@ func install(ctx context.Context, needPostgres, needRabbit bool) (programs, erro
 	if len(missing) == 0 {
 		return found, nil
 	}
-	if err := installPackages(ctx, missing); err != nil {
+	if err := installPackages(ctx, logfile, missing); err != nil {
 		return found, err
 	}
 	found = findPrograms()
@@ -110,10 +110,10 @@ func install(ctx context.Context, needPostgres, needRabbit bool) (programs, erro
 	return found, nil
 }
 
-func installPackages(ctx context.Context, packages []string) error {
+func installPackages(ctx context.Context, logfile string, packages []string) error {
 	say("missing on this machine: %s", strings.Join(packages, ", "))
 	if _, err := exec.LookPath("apt-get"); err == nil {
-		return installApt(ctx, packages)
+		return installApt(ctx, logfile, packages)
 	}
 	if _, err := exec.LookPath("brew"); err == nil && runtime.GOOS == "darwin" {
 		for i, name := range packages {
@@ -126,11 +126,11 @@ func installPackages(ctx context.Context, packages []string) error {
 		"and set ANNAL_POSTGRES_URL, ANNAL_RABBITMQ_URL and ANNAL_RABBITMQ_MANAGEMENT_URL as written at the top of that file")
 }
 
-func installApt(ctx context.Context, packages []string) error {
+func installApt(ctx context.Context, logfile string, packages []string) error {
 	script := append([]string{"/bin/sh", "-c", installScript, "install"}, packages...)
 	if os.Geteuid() == 0 {
 		say("installing them with apt-get")
-		return loud(exec.CommandContext(ctx, script[0], script[1:]...))
+		return logged(logfile, exec.CommandContext(ctx, script[0], script[1:]...))
 	}
 	byHand := fmt.Errorf("installing needs root; run this and try again:\n  sudo apt-get update && sudo apt-get install -y --no-install-recommends %s", strings.Join(packages, " "))
 	if _, err := exec.LookPath("sudo"); err != nil {
@@ -142,14 +142,29 @@ func installApt(ctx context.Context, packages []string) error {
 		if err != nil || !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "y") {
 			return byHand
 		}
-		return loud(exec.CommandContext(ctx, "sudo", script...))
+		return logged(logfile, exec.CommandContext(ctx, "sudo", script...))
 	}
 	// Nobody can be asked (CI): only a sudo that asks for no password may go on.
 	if exec.CommandContext(ctx, "sudo", "-n", "true").Run() != nil {
 		return byHand
 	}
 	say("installing them with sudo apt-get")
-	return loud(exec.CommandContext(ctx, "sudo", append([]string{"-n"}, script...)...))
+	return logged(logfile, exec.CommandContext(ctx, "sudo", append([]string{"-n"}, script...)...))
+}
+
+// logged keeps a package manager's hundreds of lines in a file and shows their end if it fails. sudo asks for its
+// password on the terminal itself.
+func logged(logfile string, cmd *exec.Cmd) error {
+	log, err := os.Create(logfile)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // only for people to read
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, log, log
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("installing: %w; the end of %s:\n%s", err, logfile, tail(logfile, 15))
+	}
+	return nil
 }
 
 func onTerminal() bool {

@@ -19,7 +19,7 @@
 // deleted except by `clean`.
 //
 // ANNAL_POSTGRES_URL and ANNAL_RABBITMQ_URL in the environment name servers of one's own: then nothing is installed or
-// started in their place. Every failure ends the program with exit status 1 and one line that says what to do.
+// started in their place. ROLES gives annald other roles than all. Every failure ends the program with exit status 1 and one line that says what to do.
 package main
 
 import (

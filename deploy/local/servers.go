@@ -27,7 +27,7 @@ func servers(ctx context.Context, h *home, build bool) error {
 // startServers starts what the environment does not name already, both side by side.
 func (h *home) startServers(ctx context.Context) error {
 	ownPostgres, ownRabbit := os.Getenv("ANNAL_POSTGRES_URL") == "", os.Getenv("ANNAL_RABBITMQ_URL") == ""
-	found, err := install(ctx, ownPostgres, ownRabbit)
+	found, err := install(ctx, h.path("install.log"), ownPostgres, ownRabbit)
 	if err != nil {
 		return err
 	}
