@@ -58,6 +58,18 @@ var handlings = map[string]handling{
 	"MarkShipped":     on((*Handlers).MarkShipped),
 	"MarkDelivered":   on((*Handlers).MarkDelivered),
 	"ReturnLines":     on((*Handlers).ReturnLines),
+
+	"AuthorisePayment": on((*Handlers).AuthorisePayment),
+	"CapturePayment":   on((*Handlers).CapturePayment),
+	"VoidPayment":      on((*Handlers).VoidPayment),
+	"RefundPayment":    on((*Handlers).RefundPayment),
+
+	"ScheduleShipment": on((*Handlers).ScheduleShipment),
+	"CancelShipment":   on((*Handlers).CancelShipment),
+	"DispatchShipment": on((*Handlers).DispatchShipment),
+	"DeliverShipment":  on((*Handlers).DeliverShipment),
+
+	"Notify": on((*Handlers).Notify),
 }
 
 func on[C, R any](handle func(*Handlers, context.Context, auth.Principal, C) (R, error)) handling {
