@@ -53,7 +53,7 @@ func Services() []string {
 func EventQueues() map[string][]string {
 	return map[string][]string{
 		"projections.events": {"#"},
-		"sagas.events":       {"order", "payment", "shipment", "inventory", "fulfilment", "return"},
+		"sagas.events":       {"order", "cart", "fulfilment", "return"},
 	}
 }
 
