@@ -37,6 +37,7 @@ type Daemon struct {
 	parts    []run.Part // without the two HTTP servers
 	checks   []run.Check
 	closers  []func(context.Context) error // in the order opened
+	house    house                         // what roles share
 }
 
 // New builds the roles named by list. It returns with the daemon's addresses open and its dependencies answering, or with

@@ -58,6 +58,15 @@ type Config struct {
 	EventStoreTLSCert string `env:"ANNAL_EVENTSTORE_TLS_CERT" doc:"its certificate, a PEM file; empty: no TLS"`
 	EventStoreTLSKey  string `env:"ANNAL_EVENTSTORE_TLS_KEY" doc:"the certificate's key, a PEM file"`
 
+	VaultKey string `env:"ANNAL_VAULT_KEY" secret:"yes" doc:"32 bytes in base64 that wrap the keys of personal data; in development one is drawn and kept below ANNAL_HOME"`
+	TokenKey string `env:"ANNAL_TOKEN_KEY" secret:"yes" doc:"32 bytes in base64, the seed of the Ed25519 key of bearer tokens; in development one is drawn and kept below ANNAL_HOME"`
+
+	SMTPAddress  string `env:"ANNAL_SMTP_ADDRESS" doc:"mail server as host:port; empty in development: a sink that keeps mails in the folder mail below ANNAL_HOME"`
+	SMTPFrom     string `env:"ANNAL_SMTP_FROM" envDefault:"Annal <shop@localhost>" doc:"sender of mails"`
+	SMTPSecurity string `env:"ANNAL_SMTP_SECURITY" envDefault:"starttls" doc:"starttls, tls or plain (a server on this machine)"`
+	SMTPUser     string `env:"ANNAL_SMTP_USER" doc:"user name at the mail server; empty: none"`
+	SMTPPassword string `env:"ANNAL_SMTP_PASSWORD" secret:"yes" doc:"password at the mail server"`
+
 	Timezone     string        `env:"ANNAL_TIMEZONE" envDefault:"UTC" doc:"IANA zone that decides where a report's day ends"`
 	LogLevel     string        `env:"ANNAL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error"`
 	DrainTimeout time.Duration `env:"ANNAL_DRAIN_TIMEOUT" envDefault:"20s" doc:"how long a stopping process may take to finish what it began"`

@@ -14,8 +14,9 @@ import (
 
 // A Check says whether one dependency answers.
 type Check struct {
-	Name  string
-	Probe func(ctx context.Context) error
+	Name     string
+	Probe    func(ctx context.Context) error
+	Optional bool // without it the process works, slower: it is told as degraded and does not make /readyz say no
 }
 
 // probing bounds all checks of one request together.
@@ -62,7 +63,12 @@ func (h *Health) probe(ctx context.Context) (failed bool, lines []string) {
 	var wg sync.WaitGroup
 	for i, c := range h.checks {
 		wg.Go(func() {
-			if err := c.Probe(ctx); err != nil {
+			err := c.Probe(ctx)
+			if err != nil && c.Optional {
+				lines[i] = fmt.Sprintf("[~]%s degraded: %s\n", c.Name, fault.MessageOf(err))
+				return
+			}
+			if err != nil {
 				no.Store(true)
 				lines[i] = fmt.Sprintf("[-]%s %s\n", c.Name, fault.MessageOf(err))
 				return
