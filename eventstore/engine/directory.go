@@ -15,7 +15,7 @@ import (
 // The directory holds a marker that says whose it is and in which format, and Pebble's files in a folder of their own.
 const (
 	markerName    = "ANNAL-EVENTSTORE"
-	markerDraft   = markerName + ".new"
+	draftSuffix   = ".new"
 	storeFolder   = "log"
 	formatVersion = 1
 	markerText    = "annal event store, format %d\n"
@@ -32,7 +32,7 @@ func claim(fsys vfs.FS, dir string) (string, error) {
 		switch name {
 		case markerName:
 			marked = true
-		case markerDraft, "lost+found": // an interrupted first start; the root of a file system
+		case markerName + draftSuffix, "lost+found": // an interrupted first start; the root of a file system
 		default:
 			strangers++
 		}
@@ -66,24 +66,14 @@ func checkMarker(fsys vfs.FS, path string) error {
 	return nil
 }
 
-// mark writes the marker so that it is there whole or not at all, whenever the power goes.
 func mark(fsys vfs.FS, dir string) error {
 	if err := fsys.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	draft := fsys.PathJoin(dir, markerDraft)
-	f, err := fsys.Create(draft, vfs.WriteCategoryUnspecified)
-	if err != nil {
+	if err := writeWhole(fsys, dir, markerName, fmt.Sprintf(markerText, formatVersion)); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, markerText, formatVersion)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := fsys.Rename(draft, fsys.PathJoin(dir, markerName)); err != nil {
-		return err
-	}
-	return errors.Join(syncDir(fsys, dir), syncDir(fsys, fsys.PathDir(dir)))
+	return syncDir(fsys, fsys.PathDir(dir))
 }
 
 func syncDir(fsys vfs.FS, dir string) error {

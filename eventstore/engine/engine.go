@@ -30,6 +30,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -89,6 +90,7 @@ func (c Config) withDefaults() Config {
 // DB is an open event log. All methods may be called from any goroutine.
 type DB struct {
 	cfg     Config
+	dir     string
 	pebble  *pebble.DB
 	commits commits
 	signals signals
@@ -112,18 +114,22 @@ func Open(dir string, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, openFault(err)
 	}
-	db := &DB{cfg: cfg, pebble: p, closing: make(chan struct{})}
+	db := &DB{cfg: cfg, dir: dir, pebble: p, closing: make(chan struct{})}
 	db.signals.seed = maphash.MakeSeed()
 	last, err := db.lastPosition()
+	if err == nil {
+		err = checkFloor(cfg.FS, dir, last)
+	}
 	if err != nil {
-		return nil, fault.Wrap(joinClose(err, p), fault.Internal, ErrCorrupt.Code, "the end of the log can't be read")
+		return nil, joinClose(err, p)
 	}
 	db.visible.Store(uint64(last))
 	db.commits.init(db, last)
 	return db, nil
 }
 
-// Close waits for the calls in progress, lets later ones fail with ErrClosed, and closes the files. Watchers are woken by Done.
+// Close waits for the calls in progress, lets later ones fail with ErrClosed, moves what is only in the write-ahead log into tables,
+// and closes the files. Watchers are woken by Done.
 func (db *DB) Close() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -132,7 +138,11 @@ func (db *DB) Close() error {
 	}
 	db.closed = true
 	close(db.closing)
-	return fault.Wrap(db.pebble.Close(), fault.Internal, "ESDB_CLOSE", "the event store's files did not close cleanly")
+	err := errors.Join(db.pebble.Flush(), db.pebble.Close())
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "STORE_CLOSE", "the event store's files did not close cleanly")
+	}
+	return writeFloor(db.cfg.FS, db.dir, db.Last())
 }
 
 // Done is closed when Close has begun.
@@ -168,6 +178,7 @@ func pebbleOptions(cfg Config) *pebble.Options {
 		// The first version that tells a torn tail of the WAL from a damaged middle; it is raised deliberately only.
 		FormatMajorVersion: pebble.FormatTableFormatV6,
 		Logger:             pebbleLogger{cfg.Logger, cfg.Fatal},
+		EventListener:      complaints(cfg.Logger),
 	}
 	for i := range o.Levels {
 		// Names of streams are looked up before their first event: the filter spares those who are new a search.
@@ -175,6 +186,17 @@ func pebbleOptions(cfg Config) *pebble.Options {
 		o.TargetFileSizes[i] = min(int64(4<<20)<<i, 32<<20)
 	}
 	return o
+}
+
+// complaints logs what Pebble finds wrong by itself. Damage found by a reader is the reader's error, not the end of the process:
+// what isn't damaged stays readable.
+func complaints(log *slog.Logger) *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(err error) { log.Error("event store: background work failed", "error", err) },
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			log.Error("event store: a file is damaged; restore it from a backup", "file", info.Path, "error", info.Details)
+		},
+	}
 }
 
 // pebbleLogger passes Pebble's chatter on at debug level and makes sure that Fatalf doesn't return.
