@@ -27,7 +27,9 @@ func (s *session) appendPlain(ctx context.Context, stream Stream, expected Revis
 	for i, e := range events {
 		proposed[i] = esdb.EventData{EventID: e.ID, EventType: e.Type, ContentType: esdb.ContentTypeJson, Data: e.Data, Metadata: e.Metadata}
 	}
-	return guard(ctx, s, func() (Appended, error) {
+	ctx, cancel := s.bind(ctx)
+	defer cancel(nil)
+	return guardEntry(ctx, s, func() (Appended, error) {
 		written, err := s.official.AppendToStream(ctx, string(stream), opts, proposed...)
 		if err != nil {
 			return Appended{}, asTooLarge(err)

@@ -42,7 +42,7 @@ func parseTarget(url string) (*esdb.Configuration, error) {
 	if err != nil || target.Validate() != nil {
 		return nil, errURL
 	}
-	target.Logger = esdb.NoopLogging()
+	target.Logger = stopWhenAway
 	return target, nil
 }
 
@@ -53,8 +53,7 @@ type node struct {
 	batchAppend bool
 }
 
-// target returns the official client's configuration for this very node. Looking for another is our part: one attempt,
-// so that the official client gives up at once what we retire anyway.
+// target returns the official client's configuration for this very node. Looking for another is our part: one attempt.
 func (n node) target(base *esdb.Configuration, cfg Config) esdb.Configuration {
 	t := *base
 	t.Address, t.GossipSeeds, t.DnsDiscover = n.address, nil, false

@@ -93,7 +93,7 @@ func (c *Client) readFrom(ctx context.Context, open func(context.Context, *sessi
 func (s *session) read(parent context.Context, open func(context.Context, *session) (*esdb.ReadStream, error), take func(Recorded) bool) error {
 	ctx, watch := s.watch(parent)
 	defer watch.end()
-	reading, err := guard(ctx, s, func() (*esdb.ReadStream, error) { return open(ctx, s) })
+	reading, err := guardEntry(ctx, s, func() (*esdb.ReadStream, error) { return open(ctx, s) })
 	if err != nil {
 		return err
 	}
@@ -128,9 +128,9 @@ type watch struct {
 	limit  time.Duration
 }
 
-// watch returns a context that ends with parent, and with ErrTimeout when the store is silent for StallTimeout.
+// watch returns a context that ends with parent or the session, and with ErrTimeout when the store is silent for StallTimeout.
 func (s *session) watch(parent context.Context) (context.Context, watch) {
-	ctx, cancel := context.WithCancelCause(parent)
+	ctx, cancel := s.bind(parent)
 	limit := s.owner.cfg.StallTimeout
 	return ctx, watch{cancel: cancel, timer: time.AfterFunc(limit, func() { cancel(ErrTimeout) }), limit: limit}
 }

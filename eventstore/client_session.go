@@ -9,6 +9,8 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/annalhq/annal/internal/fault"
 )
@@ -16,11 +18,17 @@ import (
 // A session is one healthy connection to the store: the official client, and beside it a connection of our own over
 // which the store was found and BatchAppend runs.
 //
-// The official client has two traps (v4.2.0). It dies for good after a failed discovery, and whoever waits then to tell it
-// something waits for ever, deaf to contexts: its state machine listens on an unbuffered channel that nobody reads any
-// more. Closing it wakes those callers, by a panic: "send on closed channel". So (1) only a store that answered gets
-// an official client, (2) the first call that finds the store away retires the session, which closes the client, and
-// (3) every call into it runs under guard, which makes that panic the ErrUnavailable it means.
+// The official client (v4.2.0) looks for the store anew as soon as a call found it away. If it does not find it at once it dies
+// for good, and whoever wants something of it then waits for ever, deaf to contexts: its state machine listens on an unbuffered
+// channel that nobody reads any more. So it never gets to look:
+//
+//   - only a store that answered gets an official client, which is connected before the session is used;
+//   - a call that finds the store away is stopped where it reports so, before it tells the state machine (see lost);
+//   - that call retires the session: no other enters it, those under way are cancelled, and when none is left inside
+//     (gate) the official client is closed. The next call opens a new session.
+//
+// What is left to chance: a store that answers "not leader", which only calls that require the leader get, and those the
+// official client never makes.
 type session struct {
 	owner    *Client
 	official *esdb.Client
@@ -30,7 +38,7 @@ type session struct {
 
 	ctx    context.Context // ends when the session is retired, the cause says why
 	cancel context.CancelCauseFunc
-	once   sync.Once
+	gate   sync.RWMutex // held for reading by calls that may talk to the official client's state machine
 }
 
 // link is the state of connecting: at most one attempt at a time, for all callers.
@@ -117,7 +125,7 @@ func (c *Client) settle(a *attempt, s *session, err error) bool {
 	switch {
 	case c.link.closed:
 		if s != nil {
-			s.close(ErrClosed)
+			s.cancel(ErrClosed)
 		}
 		a.err = ErrClosed
 	case err == nil:
@@ -155,17 +163,34 @@ func (c *Client) connect(parent context.Context) (*session, error) {
 	target := node.target(c.target, c.cfg)
 	official, err := esdb.NewClient(&target)
 	if err != nil {
+		_ = node.conn.Close() // nothing was written over it
 		return nil, fault.Wrap(err, fault.Invalid, "STORE_URL_MALFORMED", "the event store's settings contradict each other")
 	}
 	s := &session{owner: c, official: official, direct: node.conn}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
-	if node.batchAppend && !c.cfg.PlainAppend {
-		if s.batch, err = openBatch(s); err != nil {
-			s.close(err)
-			return nil, err
-		}
+	c.tasks.Go(s.closeWhenRetired)
+	if err := s.open(node); err != nil {
+		s.cancel(err)
+		return nil, err
 	}
 	return s, nil
+}
+
+// open connects the official client, which only its first call does, and begins the batch.
+func (s *session) open(found node) (err error) {
+	_, err = guardEntry(s.ctx, s, func() (*esdb.ServerVersion, error) { return s.official.GetServerVersion() })
+	if err == nil && found.batchAppend && !s.owner.cfg.PlainAppend {
+		s.batch, err = openBatch(s)
+	}
+	return err
+}
+
+func (s *session) closeWhenRetired() {
+	<-s.ctx.Done()
+	_ = s.direct.Close() // an error here could only say that it is closed
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	_ = s.official.Close() // returns nil always
 }
 
 // retire takes the session out of use because of err; later calls get a new one. Idempotent.
@@ -173,22 +198,35 @@ func (c *Client) retire(s *session, err error) {
 	if c.current.CompareAndSwap(s, nil) && !isClosed(err) {
 		c.log.Debug("event store session ended", "error", err)
 	}
-	s.close(err)
+	s.cancel(err)
 }
 
-func (s *session) close(err error) {
-	s.once.Do(func() {
-		s.cancel(err)
-		_ = s.official.Close() // returns nil always
-		_ = s.direct.Close()   // an error here could only say that it is closed
-	})
+// bind returns a context that ends with parent and with the session.
+func (s *session) bind(parent context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	stop := context.AfterFunc(s.ctx, func() { cancel(s.gone()) })
+	return ctx, func(cause error) { stop(); cancel(cause) }
+}
+
+// guardEntry runs a call that begins with the official client's state machine: whatever is no Recv.
+// REQUIRES: the call ends with ctx or soon, and ctx ends with the session.
+func guardEntry[T any](ctx context.Context, s *session, call func() (T, error)) (none T, err error) {
+	if s.ctx.Err() != nil {
+		return none, s.gone()
+	}
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.ctx.Err() != nil {
+		return none, s.gone()
+	}
+	return guard(ctx, s, call)
 }
 
 // guard runs one call into the official client, translates its error, and retires the session if the store is away.
 func guard[T any](ctx context.Context, s *session, call func() (T, error)) (result T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = s.panicFault(p)
+			err = s.panicFault(ctx, p)
 		}
 		if err != nil && isUnavailable(err) {
 			s.owner.retire(s, err)
@@ -201,11 +239,25 @@ func guard[T any](ctx context.Context, s *session, call func() (T, error)) (resu
 	return result, err
 }
 
-// panicFault makes a fault of a panic inside the official client: ErrUnavailable if it comes from the closing of a retired
-// session; else the store sent what the client can't read.
-func (s *session) panicFault(p any) error {
-	if s.ctx.Err() != nil {
-		return s.gone()
+// lost is thrown out of the official client by its own logger (stopWhenAway) and caught by guard.
+type lost struct{ error }
+
+// stopWhenAway is the official client's logger. It keeps quiet; but the client logs that a call found the store away right
+// before it tells its state machine so, and there the call is stopped. TestTheOfficialClientNeverLooksForTheStore pins it.
+func stopWhenAway(_ esdb.LogLevel, format string, args ...any) {
+	if format != "unexpected exception: %v" || len(args) != 1 {
+		return
+	}
+	if err, ok := args[0].(error); ok && status.Code(err) == codes.Unavailable {
+		panic(lost{err})
+	}
+}
+
+// panicFault makes a fault of a panic inside the official client: the store is away, or it sent what the client can't
+// read ("unreachable code").
+func (s *session) panicFault(ctx context.Context, p any) error {
+	if l, ok := p.(lost); ok {
+		return s.fault(ctx, l.error)
 	}
 	return fault.Newf(fault.Internal, "STORE_PROTOCOL", "the event store sent what its client can't read: %v", p)
 }

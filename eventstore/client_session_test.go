@@ -1,60 +1,54 @@
 package eventstore
 
 import (
-	"context"
 	"errors"
-	"net"
-	"sync"
+	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+
+	"github.com/annalhq/annal/eventstore/server/servertest"
 )
 
-// Calls that the official client keeps waiting while it looks for a store that is silent: retiring the session must set
-// every one of them free, with the fault that it is. Without guard this ends the process: "send on closed channel".
-func TestRetiringASessionFreesWhoeverWaitsInsideIt(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close() //nolint:errcheck // a test's listener
-	c, err := Open("esdb://"+silent.Addr().String()+"?tls=false", Config{ConnectTimeout: time.Second})
+// The official client must not learn that the store is away: it would look for it, not find it, and die with everybody who
+// waits inside it. It did not look if it still hands out the connection that it had.
+func TestTheOfficialClientNeverLooksForTheStore(t *testing.T) {
+	store := servertest.StartAt(t, t.TempDir(), "127.0.0.1:0")
+	c, err := Open(store.URL, Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close() //nolint:errcheck // returns nil always
-	found := node{address: silent.Addr().String()}
-	if found.conn, err = dial(c.target, found.address); err != nil {
-		t.Fatal(err)
-	}
-	target := found.target(c.target, c.cfg)
-	s := &session{owner: c, direct: found.conn}
-	if s.official, err = esdb.NewClient(&target); err != nil {
-		t.Fatal(err)
-	}
-	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
-
-	var entered, left sync.WaitGroup
-	const callers = 50
-	for range callers {
-		entered.Add(1)
-		left.Go(func() {
-			_, err := guard(t.Context(), s, func() (*esdb.ReadStream, error) {
-				entered.Done()
-				return s.official.ReadStream(t.Context(), "order-1", esdb.ReadStreamOptions{}, 1)
-			})
-			if !errors.Is(err, ErrUnavailable) {
-				t.Errorf("%v", err)
-			}
-		})
-	}
-	entered.Wait()
-	conn, err := silent.Accept() // the official client is looking for the store now
+	s, err := c.session(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // a test's connection
-	c.retire(s, ErrUnavailable)
-	left.Wait()
+	s.gate.RLock() // keeps the session from being closed while we look into it
+	defer s.gate.RUnlock()
+	store.Stop()
+	for range 3 {
+		_, err := guard(t.Context(), s, func() (*esdb.WriteResult, error) {
+			return s.official.AppendToStream(t.Context(), "order-1", esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}})
+		})
+		if !errors.Is(err, ErrUnavailable) {
+			t.Fatalf("append: %v", err)
+		}
+		_, err = guard(t.Context(), s, func() (*esdb.ResolvedEvent, error) {
+			read, err := s.official.ReadStream(t.Context(), "order-1", esdb.ReadStreamOptions{}, 1)
+			if err != nil {
+				return nil, err
+			}
+			defer read.Close()
+			return read.Recv()
+		})
+		if !errors.Is(err, ErrUnavailable) {
+			t.Fatalf("read: %v", err)
+		}
+	}
+	if _, err := s.official.GetServerVersion(); err != nil {
+		t.Errorf("it looked for the store: %v", err)
+	}
+	if c.current.Load() == s {
+		t.Error("the session is still in use")
+	}
 }

@@ -160,9 +160,9 @@ func (c *Client) readAll(ctx context.Context, after Position, f Filter, take fun
 
 // subscribe runs one subscription to its end and returns the last position handed over.
 func (s *session) subscribe(parent context.Context, after Position, f Filter, handle func(Item) error, w *watch) (Position, error) {
-	ctx, cancel := context.WithCancel(parent)
-	defer cancel()
-	sub, err := guard(ctx, s, func() (*esdb.Subscription, error) { return s.official.SubscribeToAll(ctx, subscribeOptions(after, f)) })
+	ctx, cancel := s.bind(parent)
+	defer cancel(nil)
+	sub, err := guardEntry(ctx, s, func() (*esdb.Subscription, error) { return s.official.SubscribeToAll(ctx, subscribeOptions(after, f)) })
 	if err != nil {
 		return after, err
 	}
