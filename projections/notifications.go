@@ -76,3 +76,11 @@ func (r *notificationRow) apply(body any) {
 		r.Status, r.Channel, r.Reason = "suppressed", string(b.Channel), b.Reason
 	}
 }
+
+// fieldOf: a mail's recipient was sealed as an e-mail, any other's as a phone.
+func (r *notificationRow) fieldOf(string) pii.Field {
+	if r.Channel == string(notification.Mail) {
+		return pii.Email
+	}
+	return pii.Phone
+}
