@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/annalhq/annal/internal/auth"
 	"github.com/annalhq/annal/internal/fault"
@@ -104,6 +105,9 @@ func read[C any](body []byte) (C, error) {
 	d.DisallowUnknownFields()
 	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) == 0 || first[0] != '{' {
 		return c, ErrCommandMalformed.Because("the body is not a JSON object")
+	}
+	if !utf8.Valid(body) { // the decoder would replace what is broken, and store something else than was sent
+		return c, ErrCommandMalformed.Because("the body is not UTF-8")
 	}
 	if err := d.Decode(&c); err != nil {
 		return c, malformed(err)

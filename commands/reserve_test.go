@@ -215,8 +215,11 @@ func TestAllCallsOfOneCommandAgree(t *testing.T) {
 func TestOfTwoOrdersForTheLastUnitsOneWins(t *testing.T) {
 	h := newHouse(t)
 	ps := []*Handlers{h.process(t, Ports{}), h.process(t, Ports{})}
-	for round := range 15 {
-		skus := []string{fmt.Sprint("A", round), fmt.Sprint("B", round), fmt.Sprint("C", round)}
+	for round := range 30 {
+		skus := []string{}
+		for i := range 6 {
+			skus = append(skus, fmt.Sprintf("T%d-%d", round, i))
+		}
 		ps[0].supply(t, 1, skus...)
 		won := make([]bool, 2)
 		var group sync.WaitGroup
