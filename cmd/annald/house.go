@@ -2,18 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
-	"errors"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/annalhq/annal/commands"
 	"github.com/annalhq/annal/eventstore"
-	"github.com/annalhq/annal/internal/config"
 	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/internal/rabbit"
@@ -77,19 +71,15 @@ func (d *Daemon) keys(ctx context.Context) (*vault.Vault, error) {
 	if d.house.vault != nil {
 		return d.house.vault, nil
 	}
-	kek, err := d.secret("ANNAL_VAULT_KEY", d.cfg.VaultKey, "vault.key")
+	kek, err := d.cfg.VaultKEK()
 	if err != nil {
 		return nil, err
-	}
-	raw, err := base64.StdEncoding.DecodeString(kek)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, "SETTING_INVALID", "ANNAL_VAULT_KEY is not base64")
 	}
 	pool, err := d.schema(ctx, vault.Schema, vault.Migrations())
 	if err != nil {
 		return nil, err
 	}
-	d.house.vault, err = vault.New(pool, vault.Config{KEK: raw})
+	d.house.vault, err = vault.New(pool, vault.Config{KEK: kek})
 	return d.house.vault, err
 }
 
@@ -125,50 +115,4 @@ func (d *Daemon) schema(ctx context.Context, name string, files fs.FS) (*pgxpool
 	}
 	d.closers = append(d.closers, func(context.Context) error { pool.Close(); return nil })
 	return pool, nil
-}
-
-// secret returns a configured secret of 32 bytes in base64. In development one is drawn when it is first needed and kept in
-// a file of the home that only its owner reads.
-func (d *Daemon) secret(setting, value, file string) (string, error) {
-	if value != "" {
-		return value, nil
-	}
-	if d.cfg.Mode != config.Development {
-		return "", fault.Newf(fault.Invalid, "SETTING_INVALID", "%s is not set; production needs one of its own (%s_FILE names a file)", setting, setting)
-	}
-	return drawSecret(filepath.Join(d.cfg.Home, file))
-}
-
-func drawSecret(path string) (string, error) {
-	text, err := os.ReadFile(path)
-	if err == nil {
-		return string(text), nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fault.Wrap(err, fault.Unavailable, "SECRET_UNREADABLE", "a secret of the home can't be read")
-	}
-	raw := make([]byte, 32)
-	if _, err := rand.Read(raw); err != nil {
-		return "", fault.Wrap(err, fault.Internal, "SECRET_UNDRAWN", "no randomness")
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return "", fault.Wrap(err, fault.Unavailable, "SECRET_UNWRITABLE", "the home can't be written")
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".secret-*") // 0600
-	if err != nil {
-		return "", fault.Wrap(err, fault.Unavailable, "SECRET_UNWRITABLE", "the home can't be written")
-	}
-	drawn := base64.StdEncoding.EncodeToString(raw)
-	_, err = f.WriteString(drawn)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Link(f.Name(), path) // never replaces: of two processes that draw at once, one wins
-	}
-	if rm := os.Remove(f.Name()); err == nil {
-		err = rm
-	}
-	if errors.Is(err, fs.ErrExist) {
-		return drawSecret(path)
-	}
-	return drawn, fault.Wrap(err, fault.Unavailable, "SECRET_UNWRITABLE", "the home can't be written")
 }

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/projections"
+)
+
+func projectionsCommand(t *tool) *cobra.Command {
+	c := &cobra.Command{Use: "projections", Aliases: []string{"projection"}, Short: "the read models"}
+	digest := &cobra.Command{
+		Use: "digest", Short: "one hash per read model",
+		Long: `Hashes the rows of every read model, personal data opened, without positions and the times at which events were appended. Two
+shops that went two ways to the same state have equal hashes.`,
+		Args: exactly(0, "no arguments"),
+	}
+	digest.RunE = func(c *cobra.Command, _ []string) error {
+		defer t.close()
+		cfg, err := t.config()
+		if err != nil {
+			return err
+		}
+		all, err := projections.All(projections.Settings{Location: cfg.Location()})
+		if err != nil {
+			return err
+		}
+		keys, err := t.vault(c.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		pool, err := t.pool(c.Context(), cfg, "")
+		if err != nil {
+			return err
+		}
+		digests, err := projections.Digest(c.Context(), pool, all, keys)
+		if err != nil {
+			return err
+		}
+		return printDigests(c, digests)
+	}
+	c.AddCommand(digest)
+	return c
+}
+
+func printDigests(c *cobra.Command, digests []projections.ProjectionDigest) error {
+	w := c.OutOrStdout()
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		t := table.NewWriter()
+		t.SetStyle(table.StyleLight)
+		t.AppendHeader(table.Row{"projection", "rows", "parked", "digest"})
+		for _, d := range digests {
+			t.AppendRow(table.Row{d.Name, d.Rows, d.Parked, d.Hash})
+		}
+		_, err := fmt.Fprintln(w, t.Render())
+		return fault.Wrap(err, fault.Unavailable, "OUTPUT_CLOSED", "the output was closed")
+	}
+	for _, d := range digests {
+		err := json.NewEncoder(w).Encode(map[string]any{"projection": d.Name, "rows": d.Rows, "parked": d.Parked, "digest": d.Hash})
+		if err != nil {
+			return fault.Wrap(err, fault.Unavailable, "OUTPUT_CLOSED", "the output was closed")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/annalhq/annal/commands"
+	"github.com/annalhq/annal/eventstore"
+	"github.com/annalhq/annal/internal/config"
+	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/internal/postgres"
+	"github.com/annalhq/annal/internal/providers/carrier"
+	"github.com/annalhq/annal/internal/providers/payment"
+	"github.com/annalhq/annal/internal/vault"
+)
+
+// A tool is one run of annal: its settings, and what it opened.
+type tool struct {
+	environ []string
+	closers []func()
+}
+
+// config reads the settings: the environment first, then what `make run` wrote for this home, which also means that this
+// is a developer's machine.
+func (t *tool) config() (config.Config, error) {
+	environ := slices.Clone(t.environ)
+	set := map[string]bool{}
+	home := ".annal"
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		set[name] = value != ""
+		if name == "ANNAL_HOME" && value != "" {
+			home = value
+		}
+	}
+	file, err := os.Open(filepath.Join(home, "servers.env"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return config.Parse(environ)
+	}
+	if err != nil {
+		return config.Config{}, fault.Wrap(err, fault.Invalid, "HOME_UNREADABLE", "servers.env of the home can't be read")
+	}
+	defer func() { _ = file.Close() }() // only read
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		name, _, ok := strings.Cut(lines.Text(), "=")
+		if ok && strings.HasPrefix(name, "ANNAL_") && !set[name] {
+			environ = append(environ, lines.Text())
+		}
+	}
+	if !set["ANNAL_MODE"] {
+		environ = append(environ, "ANNAL_MODE=development")
+	}
+	if err := lines.Err(); err != nil {
+		return config.Config{}, fault.Wrap(err, fault.Invalid, "HOME_UNREADABLE", "servers.env of the home can't be read")
+	}
+	return config.Parse(environ)
+}
+
+func (t *tool) close() {
+	for _, c := range slices.Backward(t.closers) {
+		c()
+	}
+	t.closers = nil
+}
+
+func (t *tool) store(cfg config.Config) (*eventstore.Client, error) {
+	store, err := eventstore.Open(cfg.StoreURL(), eventstore.Config{})
+	if err == nil {
+		t.closers = append(t.closers, func() { _ = store.Close() })
+	}
+	return store, err
+}
+
+func (t *tool) pool(ctx context.Context, cfg config.Config, schema string) (*pgxpool.Pool, error) {
+	if cfg.PostgresURL == "" {
+		return nil, fault.New(fault.Invalid, "SETTING_INVALID", "ANNAL_POSTGRES_URL is not set and this home has no servers; `make run` starts some")
+	}
+	pool, err := postgres.Open(ctx, cfg.PostgresURL, postgres.Config{Application: "annal", Schema: schema})
+	if err == nil {
+		t.closers = append(t.closers, pool.Close)
+	}
+	return pool, err
+}
+
+func (t *tool) vault(ctx context.Context, cfg config.Config) (*vault.Vault, error) {
+	kek, err := cfg.VaultKEK()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := t.pool(ctx, cfg, vault.Schema)
+	if err != nil {
+		return nil, err
+	}
+	return vault.New(pool, vault.Config{KEK: kek})
+}
+
+// commands returns handlers whose only ports are those of history: the tool moves no money and writes to nobody.
+func (t *tool) commands(ctx context.Context, cfg config.Config, store *eventstore.Client) (*commands.Handlers, error) {
+	keys, err := t.vault(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return commands.New(store, keys, commands.Ports{
+		Payments: map[string]payment.Port{commands.Imported: payment.Imported{}},
+		Carriers: map[string]carrier.Port{commands.Imported: carrier.Imported{}},
+	}, commands.Config{})
+}
