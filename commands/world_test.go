@@ -56,7 +56,7 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) start(t testing.TB) staffed {
 	t.Helper()
-	card, err := provider.NewSimulator(provider.SimulatorConfig{Path: filepath.Join(w.dir, "payments.jsonl")})
+	card, err := provider.NewSimulator(provider.SimulatorConfig{Path: filepath.Join(w.dir, "payments.jsonl"), Forgetful: true})
 	must(t, err)
 	parcels, err := carrier.NewSimulator(carrier.SimulatorConfig{Path: filepath.Join(w.dir, "parcels.jsonl")})
 	must(t, err)

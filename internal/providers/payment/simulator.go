@@ -65,15 +65,19 @@ type Booked struct {
 type Simulator struct {
 	Faults simulator.Faults // by operation
 
-	book *simulator.Book[Entry]
-	now  func() time.Time
-	refs map[string]*Booked // guarded by book
+	book      *simulator.Book[Entry]
+	now       func() time.Time
+	forgetful bool
+	refs      map[string]*Booked // guarded by book
 }
 
 // SimulatorConfig tunes a Simulator.
 type SimulatorConfig struct {
 	Path string           // of the ledger's file; "" for memory
 	Now  func() time.Time // default time.Now
+
+	// Forgetful makes it forget the keys of refunds, as providers do after some time: the same refund again is another one.
+	Forgetful bool
 }
 
 // ErrAmountRefused answers an amount that can't be paid.
@@ -84,7 +88,7 @@ func NewSimulator(cfg SimulatorConfig) (*Simulator, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Simulator{now: cfg.Now, refs: map[string]*Booked{}}
+	s := &Simulator{now: cfg.Now, forgetful: cfg.Forgetful, refs: map[string]*Booked{}}
 	book, err := simulator.OpenBook(cfg.Path, s.apply)
 	if err != nil {
 		return nil, err
@@ -189,6 +193,7 @@ func (s *Simulator) Cancel(ctx context.Context, ref string) (Outcome, error) {
 func (s *Simulator) Refund(ctx context.Context, ref, key string, amount money.Amount) (Outcome, error) {
 	return s.play(ctx, OpRefund, ref, func(b *Booked, decline bool) (Outcome, []Entry) {
 		given, again := b.Status.Refunds[key]
+		again = again && !s.forgetful
 		left := b.Status.Captured.Minor
 		for _, r := range b.Status.Refunds {
 			left -= r.Minor
@@ -313,6 +318,6 @@ func (s *Simulator) apply(e Entry) {
 		if b.Status.Refunds == nil {
 			b.Status.Refunds = map[string]money.Amount{}
 		}
-		b.Status.Refunds[e.Key] = e.Amount
+		b.Status.Refunds[e.Key] = money.Of(b.Status.Refunds[e.Key].Minor+e.Amount.Minor, e.Amount.Currency)
 	}
 }
