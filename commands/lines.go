@@ -1,9 +1,10 @@
 package commands
 
 import (
-	"cmp"
 	"context"
+	"maps"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sync/errgroup"
 
@@ -53,7 +54,8 @@ type LinesMoved struct {
 
 const (
 	maxOrderLines = order.MaxLines
-	abreast       = 8 // streams of one order that are written at the same time
+	abreast       = 8   // streams of one order that are written at the same time
+	together      = 400 // lines in one append: about 300 KiB of events, beside what else shares the append
 )
 
 // The refusals of an order's lines.
@@ -163,9 +165,11 @@ func (h *Handlers) linesOf(ctx context.Context, r request, id order.ID) ([]Order
 	return lines, nil
 }
 
-// A group is all lines of an order that concern one SKU: they share one stream, one decision and one append.
+// A group is the lines of an order that concern one SKU: they share one stream, one decision and one append. Of more than
+// together lines of one SKU there are several groups, since an append has a limit.
 type group struct {
 	sku   inventory.SKU
+	part  string // names the group among those of the order, for the ids of its commands
 	lines []inventory.Line
 }
 
@@ -193,10 +197,13 @@ func bySKU(id order.ID, lines []OrderLine, quantities bool) ([]group, error) {
 		found[l.SKU].lines = append(found[l.SKU].lines, inventory.Line{Line: l.Line, Quantity: l.Quantity})
 	}
 	groups := make([]group, 0, len(found))
-	for _, g := range found {
-		groups = append(groups, *g)
+	for _, sku := range slices.Sorted(maps.Keys(found)) {
+		i := 0
+		for lines := range slices.Chunk(found[sku].lines, together) {
+			groups = append(groups, group{sku: sku, part: string(sku) + "/" + strconv.Itoa(i), lines: lines})
+			i++
+		}
 	}
-	slices.SortFunc(groups, func(a, b group) int { return cmp.Compare(a.sku, b.sku) })
 	return groups, nil
 }
 
@@ -208,7 +215,7 @@ func (h *Handlers) move(ctx context.Context, r request, id order.ID, groups []gr
 	running.SetLimit(abreast)
 	for i, g := range groups {
 		running.Go(func() (err error) {
-			receipts[i], _, err = execute(ctx, h, stock, r.sub(string(g.sku)), string(g.sku), func(s inventory.State, _ eventstore.Revision) ([]inventory.Event, error) {
+			receipts[i], _, err = execute(ctx, h, stock, r.sub(g.part), string(g.sku), func(s inventory.State, _ eventstore.Revision) ([]inventory.Event, error) {
 				return decide(s, g)
 			})
 			return err

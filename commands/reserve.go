@@ -28,6 +28,7 @@ import (
 //     repeatable by (order, line), and tombstones refuse whatever comes late.
 //   - Therefore the SKUs before the last may be written abreast, in any order. Undoing stays right because nothing is given
 //     back before the bar stands, and the last SKU is never written before the others hold.
+//   - Where the lines of one SKU are too many for one append, they are several groups; the last group decides.
 //
 // SKU order has another use: of two orders that want the same last units of two SKUs, one must win rather than each take one
 // and both be refused. That matters only where units are few, so a SKU is written abreast only if Plenty would be left; the
@@ -125,7 +126,7 @@ func (a *reservation) run(ctx context.Context) error {
 // reserve reserves one SKU. Once another SKU refused, it only looks whether this one would refuse too.
 func (a *reservation) reserve(ctx context.Context, i int, plentyOnly bool) (err error) {
 	g, lookOnly := a.groups[i], !plentyOnly && a.refused() != nil
-	a.receipts[i], _, err = execute(ctx, a.h, stock, a.r.sub("reserve/"+string(g.sku)), string(g.sku),
+	a.receipts[i], _, err = execute(ctx, a.h, stock, a.r.sub("reserve/"+g.part), string(g.sku),
 		func(s inventory.State, _ eventstore.Revision) ([]inventory.Event, error) {
 			events, err := inventory.Reserve(s, g.sku, string(a.order), g.lines...)
 			switch {
@@ -173,7 +174,7 @@ func (a *reservation) free(ctx context.Context, i int, part string,
 	if errors.Is(a.refusals[i], inventory.ErrOutOfStock) {
 		reason = inventory.ReasonShort
 	}
-	a.receipts[i], _, err = execute(ctx, a.h, stock, a.r.sub(part+string(g.sku)), string(g.sku),
+	a.receipts[i], _, err = execute(ctx, a.h, stock, a.r.sub(part+g.part), string(g.sku),
 		func(s inventory.State, _ eventstore.Revision) ([]inventory.Event, error) {
 			return decide(s, g.sku, string(a.order), reason, g.lines...)
 		})
@@ -210,5 +211,5 @@ func (a *reservation) short() []inventory.SKU {
 			short = append(short, a.groups[i].sku)
 		}
 	}
-	return short
+	return slices.Compact(short)
 }

@@ -345,6 +345,30 @@ func TestALinesWayThroughTheHouse(t *testing.T) {
 	}
 }
 
+// TestTheLargestOrder has 2,000 equal lines: more than one append holds.
+func TestTheLargestOrder(t *testing.T) {
+	p := newHouse(t).process(t, Ports{})
+	p.supply(t, 3_999, "A")
+	twice := wants("twice", slices.Repeat([]string{"A"}, maxOrderLines)...)
+	for i := range twice.Lines {
+		twice.Lines[i].Quantity = 2
+	}
+	got, err := p.ReserveLines(t.Context(), stockWorker, twice)
+	if !errors.Is(err, inventory.ErrOutOfStock) || !slices.Equal(got.Short, []inventory.SKU{"A"}) {
+		t.Errorf("one unit too few: short %v, %v", got.Short, err)
+	}
+	once := wants("once", slices.Repeat([]string{"A"}, maxOrderLines)...)
+	if _, err := p.ReserveLines(t.Context(), stockWorker, once); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.ShipLines(t.Context(), stockWorker, ShipLines{Order: once.Order, Lines: once.Lines}); err != nil {
+		t.Error(err)
+	}
+	if s := p.stockOf(t, "A"); s.OnHand != 1_999 || s.Reserved != 0 {
+		t.Errorf("%d on hand, %d reserved", s.OnHand, s.Reserved)
+	}
+}
+
 func TestMalformedLinesAreRefused(t *testing.T) {
 	p := newHouse(t).process(t, Ports{})
 	many := wants("o")
