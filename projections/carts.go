@@ -73,6 +73,9 @@ func (r *cartRow) apply(body any) error {
 		}
 	case cart.ItemRemoved:
 		r.Items = slices.DeleteFunc(r.Items, func(i cartItem) bool { return i.SKU == b.SKU })
+		if len(r.Items) == 0 {
+			r.Items = nil // the same as never to have had one
+		}
 	case cart.CheckedOut:
 		r.Status, r.Order, r.Total, r.Currency = "checked-out", b.Order, b.Total.Minor, string(b.Total.Currency)
 		r.Items = make([]cartItem, len(b.Lines))

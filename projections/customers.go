@@ -78,7 +78,9 @@ func (r *customerRow) apply(body any) error {
 		}
 		r.Addresses[b.Label] = addressBook{Address: b.Address, Country: b.Country}
 	case customer.AddressRemoved:
-		delete(r.Addresses, b.Label)
+		if delete(r.Addresses, b.Label); len(r.Addresses) == 0 {
+			r.Addresses = nil // the same as never to have had one
+		}
 	case customer.PreferencesSet:
 		r.Mail, r.SMS, r.Push, r.Language = b.Mail, b.SMS, b.Push, orElse(b.Language, r.Language)
 	case customer.TierChanged:
