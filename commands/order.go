@@ -349,8 +349,12 @@ func (h *Handlers) lookUp(ctx context.Context, r request, c PlaceOrder, guest bo
 	return buyer, revision, offers, err
 }
 
+// numberOf returns the first 60 bits of the id, in groups that people can read to each other.
 func numberOf(id order.ID) string {
 	n := strings.ToUpper(string(id))
+	if len(n) < 12 {
+		return n
+	}
 	return n[0:4] + "-" + n[4:8] + "-" + n[8:12]
 }
 
