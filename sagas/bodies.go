@@ -77,14 +77,26 @@ func (r returning) body(step string, m commands.Meta) any {
 	case returns.Refund:
 		return commands.RefundPayment{Meta: m, Order: order.ID(s.Order), Refund: s.Return, Amount: s.Amount, Reason: s.Reason}
 	case returns.Restock:
-		lines := make([]commands.OrderLine, len(s.Lines))
-		for i, l := range s.Lines {
-			lines[i] = commands.OrderLine{Line: l.Line, SKU: inventory.SKU(l.SKU), Quantity: l.Quantity}
-		}
-		return commands.RestockLines{Meta: m, Order: order.ID(s.Order), Return: s.Return, Lines: lines}
+		return commands.RestockLines{Meta: m, Order: order.ID(s.Order), Return: s.Return, Lines: r.lines()}
 	case returns.NotifyRefunded:
 		return commands.Notify{Meta: m, Order: order.ID(s.Order), Customer: s.Customer, Template: "order-refunded", Fact: s.Return,
 			Data: map[string]string{"amount": s.Amount.String()}}
 	}
 	return nil
+}
+
+// lines sums what comes back per line of the order: a return may name a line twice, at two prices.
+func (r returning) lines() []commands.OrderLine {
+	var lines []commands.OrderLine
+	at := map[int]int{}
+	for _, l := range r.Started.Lines {
+		i, known := at[l.Line]
+		if !known {
+			i = len(lines)
+			at[l.Line] = i
+			lines = append(lines, commands.OrderLine{Line: l.Line, SKU: inventory.SKU(l.SKU)})
+		}
+		lines[i].Quantity += l.Quantity
+	}
+	return lines
 }

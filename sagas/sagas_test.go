@@ -1,17 +1,21 @@
 package sagas_test
 
 import (
-	"context"
+	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/annalhq/annal/aggregates/fulfilment"
 	"github.com/annalhq/annal/aggregates/order"
+	"github.com/annalhq/annal/commands"
 	"github.com/annalhq/annal/eventstore"
+	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/providers/carrier"
 	"github.com/annalhq/annal/internal/providers/payment"
+	"github.com/annalhq/annal/internal/providers/simulator"
 	"github.com/annalhq/annal/sagas"
 )
 
@@ -75,4 +79,163 @@ func TestWhatIsRefusedLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func ctx() context.Context { return context.Background() }
+func TestACancellationRacesTheTripAndIsWonOrLostWhole(t *testing.T) {
+	w := newWorld(t)
+	w.stock("a", 100)
+	w.process(sagas.Config{})
+	var ids []order.ID
+	for range 20 {
+		id := w.place(payment.TokenOK, "a")
+		ids = append(ids, id)
+		_, err := w.handlers.RequestCancel(t.Context(), w.admin, commands.RequestCancel{Order: id, Reason: "changed my mind"})
+		if err != nil && !errors.Is(err, order.ErrAlreadyShipped) {
+			t.Fatal(err)
+		}
+	}
+	won := 0
+	for id, last := range w.ends(ids...) {
+		if last == fulfilment.TypeCancelled {
+			won++
+		}
+		w.square(id, last)
+	}
+	if won == 0 {
+		t.Error("no cancellation won")
+	}
+	t.Logf("%d of %d cancellations won", won, len(ids))
+}
+
+func TestAnUnknownOutcomeIsSettledNotGuessed(t *testing.T) {
+	w := newWorld(t)
+	w.stock("a", 100)
+	w.process(sagas.Config{})
+	var ids []order.ID
+	for _, token := range []string{payment.TokenErrorAfterSuccess, payment.TokenCaptureLost} {
+		ids = append(ids, w.place(token, "a"))
+	}
+	for id, last := range w.ends(ids...) {
+		if last != fulfilment.TypeCompleted {
+			t.Errorf("%s ended with %s", id, last)
+		}
+		w.square(id, last)
+	}
+	for _, p := range must(w.money.Payments()) {
+		if p.Authorisations > 1 || p.Captures > 1 {
+			t.Errorf("%+v", p)
+		}
+	}
+}
+
+func TestTheDeadlineUndoesWhatNobodyAnswers(t *testing.T) {
+	w := newWorld(t)
+	w.stock("a", 5)
+	w.process(sagas.Config{Deadline: time.Second})
+	id := w.place(payment.TokenTimeout, "a")
+	last := w.ends(id)[id]
+	if last != fulfilment.TypeCancelled {
+		t.Fatalf("ended with %s", last)
+	}
+	w.square(id, last)
+}
+
+func TestAWipedBrokerCostsTimeOnly(t *testing.T) {
+	w := newWorld(t)
+	w.stock("a", 100)
+	w.process(sagas.Config{Retry: 500 * time.Millisecond})
+	var ids []order.ID
+	for i := range 60 {
+		ids = append(ids, w.place(payment.TokenOK, "a"))
+		if i == 20 || i == 50 {
+			w.wipe()
+		}
+	}
+	for id, last := range w.ends(ids...) {
+		if last != fulfilment.TypeCompleted {
+			t.Errorf("%s ended with %s", id, last)
+		}
+		w.square(id, last)
+	}
+}
+
+func TestTwoProcessesAndAKilledOneDriveEachSagaOnce(t *testing.T) {
+	w := newWorld(t)
+	w.stock("a", 200)
+	cfg := sagas.Config{Retry: 500 * time.Millisecond}
+	_, stop := w.process(cfg)
+	w.process(cfg)
+	var ids []order.ID
+	for i := range 60 {
+		if i == 30 {
+			stop()
+		}
+		ids = append(ids, w.place(payment.TokenOK, "a"))
+	}
+	for id, last := range w.ends(ids...) {
+		if last != fulfilment.TypeCompleted {
+			t.Errorf("%s ended with %s", id, last)
+		}
+		w.square(id, last)
+	}
+}
+
+func TestAReturnIsRefundedAndRestocked(t *testing.T) {
+	w := newWorld(t)
+	w.stock("a", 5)
+	w.process(sagas.Config{})
+	id := w.place(payment.TokenOK, "a", "a")
+	w.ends(id)
+	back, err := w.handlers.ReturnLines(t.Context(), w.admin, commands.ReturnLines{Order: id, Lines: []commands.ReturnLine{{Line: 2, Quantity: 1}}, Reason: "too big"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.returned(back.Return)
+	if types := w.types(eventstore.Payment.Stream(string(id))); types[len(types)-1] != "payment.refunded.v1" {
+		t.Errorf("%v", types)
+	}
+	if types := w.types(eventstore.Inventory.Stream("a")); types[len(types)-1] != "inventory.returned.v1" {
+		t.Errorf("%v", types)
+	}
+}
+
+func TestTheIndexIsRebuiltFromNothing(t *testing.T) {
+	w := newWorld(t)
+	w.stock("a", 50)
+	w.stock("none", 0)
+	_, stop := w.process(sagas.Config{})
+	ids := []order.ID{w.place(payment.TokenOK, "a"), w.place(payment.TokenOK, "none"), w.place(payment.TokenDeclined, "a")}
+	w.ends(ids...)
+	head := must(w.store.Head(t.Context()))
+	w.indexed(head)
+	before := w.index()
+	stop()
+	if _, err := w.pool.Exec(t.Context(), `TRUNCATE saga, checkpoint`); err != nil {
+		t.Fatal(err)
+	}
+	w.process(sagas.Config{})
+	w.indexed(head)
+	if diff := cmp.Diff(before, w.index()); diff != "" || len(before) != 3 {
+		t.Errorf("%d rows: %s", len(before), diff)
+	}
+}
+
+func TestAStuckSagaWaitsForAnOperator(t *testing.T) {
+	w := newWorld(t)
+	w.stock("a", 5)
+	s, _ := w.process(sagas.Config{})
+	w.parcels.Faults.Set("book", simulator.Fault{Mode: simulator.Decline})
+	w.money.Faults.Set(payment.OpCancel, simulator.Fault{Mode: simulator.Down, Times: 1}) // the first void is tried again
+	id := w.place(payment.TokenOK, "a")
+	if last := w.ends(id)[id]; last != fulfilment.TypeCancelled {
+		t.Fatalf("ended with %s", last)
+	}
+	stream := eventstore.Fulfilment.Stream(string(id))
+	if err := s.Redrive(t.Context(), stream); !errors.Is(err, fulfilment.ErrNotStuck) {
+		t.Errorf("an ended saga was redriven: %v", err)
+	}
+	if err := s.Redrive(t.Context(), "fulfilment-nobody"); !errors.Is(err, fulfilment.ErrNotStarted) {
+		t.Errorf("nothing was redriven: %v", err)
+	}
+	if err := s.Redrive(t.Context(), "order-x"); fault.CodeOf(err) != "SAGA_STREAM_UNKNOWN" {
+		t.Errorf("what is no saga was redriven: %v", err)
+	}
+}
