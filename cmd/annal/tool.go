@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,7 +74,7 @@ func (t *tool) close() {
 }
 
 func (t *tool) store(cfg config.Config) (*eventstore.Client, error) {
-	store, err := eventstore.Open(cfg.StoreURL(), eventstore.Config{})
+	store, err := eventstore.Open(cfg.StoreURL(), eventstore.Config{Logger: slog.New(slog.DiscardHandler)}) // an outage is waited for, or is the command's fault
 	if err == nil {
 		t.closers = append(t.closers, func() { _ = store.Close() })
 	}
