@@ -58,6 +58,7 @@ var handlings = map[string]handling{
 	"CancelOrder":     on((*Handlers).CancelOrder),
 	"MarkShipped":     on((*Handlers).MarkShipped),
 	"MarkDelivered":   on((*Handlers).MarkDelivered),
+	"DeliverOrder":    on((*Handlers).DeliverOrder),
 	"ReturnLines":     on((*Handlers).ReturnLines),
 
 	"AuthorisePayment": on((*Handlers).AuthorisePayment),

@@ -2,16 +2,13 @@ package commands
 
 import (
 	"context"
-	"encoding/json"
 
-	"github.com/annalhq/annal/aggregates/cart"
-	"github.com/annalhq/annal/aggregates/customer"
 	"github.com/annalhq/annal/aggregates/order"
+	"github.com/annalhq/annal/aggregates/shipment"
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/internal/auth"
 	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/money"
-	"github.com/annalhq/annal/internal/pii"
 )
 
 // ConfirmOrder says that stock is reserved, payment captured and shipment scheduled. For services.
@@ -47,6 +44,12 @@ type MarkShipped struct {
 
 // MarkDelivered says that the parcel arrived.
 type MarkDelivered struct {
+	Meta
+	Order order.ID `json:"order"`
+}
+
+// DeliverOrder says that the parcel arrived, to the shipment and to the order. For the warehouse.
+type DeliverOrder struct {
 	Meta
 	Order order.ID `json:"order"`
 }
@@ -154,6 +157,37 @@ func (h *Handlers) MarkDelivered(ctx context.Context, p auth.Principal, c MarkDe
 	return h.changeOrder(ctx, p, "MarkDelivered", meta, c.Order, c, order.MarkDelivered)
 }
 
+// DeliverOrder needs auth.Fulfil. Nothing is recorded unless both the order and its shipment have left. Faults: those of
+// order.MarkDelivered, shipment.Deliver and of every command.
+func (h *Handlers) DeliverOrder(ctx context.Context, p auth.Principal, c DeliverOrder) (OrderChanged, error) {
+	if err := p.Require(auth.Fulfil); err != nil {
+		return OrderChanged{}, err
+	}
+	if err := c.Order.Validate(); err != nil {
+		return OrderChanged{}, order.ErrIDMalformed.At("order")
+	}
+	meta := c.Meta
+	c.Meta = Meta{}
+	r, err := h.begin(ctx, p, "DeliverOrder", meta, "", c)
+	if err != nil {
+		return OrderChanged{}, err
+	}
+	s, _, err := look(ctx, h, orders, r, string(c.Order), closeLook)
+	if err != nil {
+		return OrderChanged{}, err
+	}
+	if _, err := order.MarkDelivered(s); err != nil {
+		return OrderChanged{}, err
+	}
+	_, _, err = execute(ctx, h, shipments, r.sub("shipment"), string(shipment.ForOrder(string(c.Order))),
+		func(s shipment.State, _ eventstore.Revision) ([]shipment.Event, error) { return shipment.Deliver(s) })
+	if err != nil {
+		return OrderChanged{}, err
+	}
+	changed, _, err := h.onOrder(ctx, r, c.Order, order.MarkDelivered)
+	return changed, err
+}
+
 // ReturnLines is the right of the order's customer, or needs auth.ManageOrders. The refund and the stock follow by the saga.
 // Faults: ErrPriceForbidden, those of order.TakeBack and of every command; an order of somebody else is order.ErrNotFound.
 func (h *Handlers) ReturnLines(ctx context.Context, p auth.Principal, c ReturnLines) (LinesReturned, error) {
@@ -245,79 +279,4 @@ func (h *Handlers) onOrder(ctx context.Context, r request, id order.ID, decide f
 	r.Country, r.Channel = known.Country, or(r.Channel, known.Channel)
 	receipt, s, err := execute(ctx, h, orders, r, string(id), func(s order.State, _ eventstore.Revision) ([]order.Event, error) { return decide(s) })
 	return OrderChanged{Receipt: receipt, Order: id, Status: s.Status}, s, err
-}
-
-// PlaceCheckedOut places the order of a cart that was checked out, in case whoever checked out could not. For services.
-type PlaceCheckedOut struct {
-	Meta
-	Cart cart.ID `json:"cart"`
-}
-
-var errNotCheckedOut = fault.New(fault.Conflict, "CART_NOT_CHECKED_OUT", "the cart is not checked out")
-
-// PlaceCheckedOut needs auth.Operate. Whoever places the order of a cart, there is one. Faults: cart.ErrMissing,
-// CART_NOT_CHECKED_OUT, ErrUnknownCustomer and those of every command.
-func (h *Handlers) PlaceCheckedOut(ctx context.Context, p auth.Principal, c PlaceCheckedOut) (PlacedOrder, error) {
-	if err := p.Require(auth.Operate); err != nil {
-		return PlacedOrder{}, err
-	}
-	meta := c.Meta
-	c.Meta = Meta{}
-	r, err := h.begin(ctx, p, "PlaceCheckedOut", meta, "", c)
-	if err != nil {
-		return PlacedOrder{}, err
-	}
-	s, _, err := look(ctx, h, carts, r, string(c.Cart), closeLook)
-	switch {
-	case err != nil:
-		return PlacedOrder{}, err
-	case !s.Exists():
-		return PlacedOrder{}, cart.ErrMissing
-	case s.Checkout == nil:
-		return PlacedOrder{}, errNotCheckedOut
-	}
-	return h.placeCheckedOut(ctx, p, r, *s.Checkout)
-}
-
-// placeCheckedOut places the order that the cart's checkout named. The command id comes from the cart alone, so that the
-// process that checked out and the saga that makes sure are one command, and so is the input that is compared: the event.
-func (h *Handlers) placeCheckedOut(ctx context.Context, p auth.Principal, from request, e cart.CheckedOut) (PlacedOrder, error) {
-	body, err := json.Marshal(e)
-	if err != nil {
-		return PlacedOrder{}, fault.Wrap(err, fault.Internal, "COMMAND_UNENCODABLE", "the checkout can't be encoded")
-	}
-	r := from
-	r.Principal, r.Name, r.Causation = p, "PlaceCheckedOut", from.Command.String()
-	r.Command = eventstore.CommandID("cart", string(e.Cart), "PlaceCheckedOut", e.Order)
-	if r.MAC, err = h.vault.MAC(ctx, pii.Subject(e.Customer), body); err != nil {
-		return PlacedOrder{}, err
-	}
-	buyer, revision, err := look(ctx, h, customers, r, e.Customer, quickLook)
-	if err == nil && !buyer.Exists() {
-		buyer, revision, err = look(ctx, h, customers, r, e.Customer, closeLook)
-	}
-	if err != nil {
-		return PlacedOrder{}, err
-	}
-	id := order.ID(e.Order)
-	pl := order.Placement{Order: id, Number: numberOf(id), Customer: e.Customer, Currency: e.Total.Currency, Country: e.Country,
-		Address: e.Address, Tender: order.Tender{Provider: DefaultProvider, Token: e.Tender}, Carrier: DefaultCarrier,
-		Channel: or(from.Channel, "web"), Cart: string(e.Cart), PlacedAt: r.At}
-	for _, l := range e.Lines {
-		pl.Items = append(pl.Items, order.Item{SKU: l.SKU, Quantity: l.Quantity,
-			Offer: order.Offer{Exists: true, OnSale: true, Name: l.Name, Price: l.UnitPrice, Revision: l.ProductRevision}})
-	}
-	pl = boughtBy(pl, buyer, revision)
-	r.Country, r.Channel = pl.Country, pl.Channel
-	return h.place(ctx, r, pl, !buyer.Exists())
-}
-
-// boughtBy copies what the order keeps of its customer. Sealed values are copied as they are.
-func boughtBy(pl order.Placement, buyer customer.State, revision eventstore.Revision) order.Placement {
-	pl.Name, pl.Email, pl.CustomerRevision = buyer.Name, buyer.Email, int64(revision)
-	pl.Language, pl.Priority = or(buyer.Preferences.Language, customer.DefaultLanguage), order.Normal
-	if buyer.Tier == customer.VIP {
-		pl.Priority = order.VIP
-	}
-	return pl
 }

@@ -182,3 +182,28 @@ func TestCancellingAndReturning(t *testing.T) {
 	must(t, err)
 	equal(t, done.Status, order.StatusCancelled)
 }
+
+func TestAnOrderArrivesWithItsParcel(t *testing.T) {
+	s := newWorld(t).start(t)
+	s.stocked(t)
+	o := s.ordered(t, "k")
+	deliver := DeliverOrder{Meta: Meta{IdempotencyKey: "d"}, Order: o.Order}
+	_, err := s.DeliverOrder(t.Context(), buyer("ada"), deliver)
+	refusal(t, err, auth.ErrDenied)
+	_, err = s.DeliverOrder(t.Context(), admin, deliver)
+	refusal(t, err, order.ErrNotShipped)
+	_, err = s.ScheduleShipment(t.Context(), operator, s.schedule(t, o))
+	must(t, err)
+	_, err = s.ConfirmOrder(t.Context(), operator, ConfirmOrder{Order: o.Order})
+	must(t, err)
+	left, err := s.DispatchShipment(t.Context(), operator, DispatchShipment{Order: o.Order})
+	must(t, err)
+	_, err = s.MarkShipped(t.Context(), operator, MarkShipped{Order: o.Order, Tracking: left.Tracking})
+	must(t, err)
+	got, err := s.DeliverOrder(t.Context(), admin, deliver)
+	must(t, err)
+	again, err := s.DeliverOrder(t.Context(), admin, deliver)
+	must(t, err)
+	equal(t, got.Status, order.StatusDelivered)
+	equal(t, again.Revision, got.Revision)
+}
