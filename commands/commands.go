@@ -101,6 +101,7 @@ var (
 	ErrKeyReused    = fault.New(fault.Conflict, "IDEMPOTENCY_KEY_REUSED", "this idempotency key was used with other input; draw a new key for a new command")
 	ErrKeyMalformed = fault.New(fault.Invalid, "IDEMPOTENCY_KEY_MALFORMED", "an idempotency key is 1 to 255 printable characters without spaces").At("idempotencyKey")
 	ErrBusy         = fault.New(fault.Unavailable, "STREAM_BUSY", "too many changes of the same thing at once; try again")
+	ErrMeta         = fault.New(fault.Invalid, "META_MALFORMED", "correlation, causation and channel are at most 100, a reason at most 500 printable characters")
 	errAtDenied     = fault.New(fault.Denied, "BUSINESS_TIME_FORBIDDEN", "only the import and services may say when something happened").At("at")
 )
 
@@ -129,11 +130,17 @@ func (h *Handlers) begin(ctx context.Context, p auth.Principal, name string, m M
 	if !validKey(m.IdempotencyKey) {
 		return request{}, ErrKeyMalformed
 	}
+	if !printable(m.Correlation, 0, 100) || !printable(m.Causation, 0, 100) || !printable(m.Reason, 0, 500) || !printable(m.Channel, 0, 100) {
+		return request{}, ErrMeta
+	}
 	if !m.At.IsZero() && p.Kind != auth.Service && p.Kind != auth.Importer {
 		return request{}, errAtDenied
 	}
 	if m.At.IsZero() {
 		m.At = h.now()
+	}
+	if p.Kind != auth.Service { // a service says where the order that it works for came from, or nothing
+		m.Channel = channelOf(p, m.Channel)
 	}
 	canonical, err := json.Marshal(input)
 	if err != nil {

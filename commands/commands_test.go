@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
 	"github.com/annalhq/annal/aggregates/inventory"
@@ -210,5 +211,49 @@ func TestBadKeysAndForeignTimesAreRefused(t *testing.T) {
 	customer := auth.Principal{Kind: auth.Customer, ID: "c", Roles: []auth.Role{auth.RoleCustomer}}
 	if _, err := p.begin(t.Context(), customer, "N", Meta{At: time.Now()}, "", nil); !errors.Is(err, errAtDenied) {
 		t.Errorf("a customer says when: %v", err)
+	}
+}
+
+func TestAnEventOfAnotherCategoryIsNamedAndNotFolded(t *testing.T) {
+	h := newHouse(t)
+	p := h.process(t, Ports{})
+	meta, err := eventstore.Metadata{Schema: eventstore.MetadataSchema}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.store.Append(t.Context(), eventstore.Inventory.Stream("odd"), eventstore.NoStream, []eventstore.Event{
+		{ID: uuid.New(), Type: "cart.item-removed.v1", Data: []byte(`{"cart":"c","customer":"c","sku":"s"}`), Metadata: meta}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := p.receive(t.Context(), "k", "odd", 1, 10); fault.CodeOf(err) != "FOREIGN_EVENT" {
+		t.Errorf("folded: %v", err)
+	}
+}
+
+func TestWhoLooksSeesWhatItsOwnProcessWrote(t *testing.T) {
+	p := newHouse(t).process(t, Ports{})
+	for n := range int64(3) {
+		seen, rev, err := load(t.Context(), p, tallies, "seen")
+		if err != nil || seen != n || rev != eventstore.Revision(n-1) {
+			t.Fatalf("after %d: %d at %d, %v", n, seen, rev, err)
+		}
+		if _, _, err := p.receive(t.Context(), fmt.Sprint(n), "seen", 1, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTheEnvelopeTakesNoFreeTextFromStrangers(t *testing.T) {
+	p := newHouse(t).process(t, Ports{})
+	customer := auth.Principal{Kind: auth.Customer, ID: "c", Roles: []auth.Role{auth.RoleCustomer}}
+	r, err := p.begin(t.Context(), customer, "N", Meta{Channel: "import"}, "", nil)
+	if err != nil || r.Channel != "web" {
+		t.Errorf("a customer's channel: %q, %v", r.Channel, err)
+	}
+	for _, m := range []Meta{{Reason: string(bytes.Repeat([]byte("x"), 501))}, {Correlation: "a\nb"}, {Causation: "\xff"}} {
+		if _, err := p.begin(t.Context(), customer, "N", m, "", nil); !errors.Is(err, ErrMeta) {
+			t.Errorf("%+v: %v", m, err)
+		}
 	}
 }

@@ -106,6 +106,7 @@ func answerAll[S any, E event](ctx context.Context, h *Handlers, a aggregate[S, 
 		case err == nil:
 			e, fresh = next, true
 			h.cache.put(stream, e, e.weight)
+			h.looked.drop(stream) // who looks from this process sees what it wrote
 		case errors.Is(err, eventstore.ErrWrongRevision):
 			if lost++; lost >= appendAttempts {
 				p.fail(ErrBusy)

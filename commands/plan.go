@@ -167,6 +167,9 @@ func catchUp[S any, E event](ctx context.Context, h *Handlers, a aggregate[S, E]
 }
 
 func (e *entry[S]) fold(rec eventstore.Recorded, evolve func(S, any) (S, bool)) error {
+	if known, ok := aggregates.Lookup(rec.Type); ok && known.Category != string(rec.Stream.Category()) {
+		return fault.Newf(fault.Internal, "FOREIGN_EVENT", "stream %s holds an event of type %s at revision %d that is not its category's", rec.Stream, rec.Type, rec.Revision)
+	}
 	body, err := aggregates.Decode(rec.Type, rec.Data)
 	if err != nil {
 		return err
