@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -94,8 +95,11 @@ func (h *history) head() eventstore.Position {
 func (h *history) batch(from, to eventstore.Position, categories []eventstore.Category) feed.Batch {
 	b := feed.Batch{From: from, Events: h.between(from, to, categories),
 		To: feed.Checkpoint{Position: to, Store: storeID, Categories: categories}}
-	if before := h.between(0, to, categories); len(before) > 0 {
-		b.To.Last = before[len(before)-1].ID
+	for i := sort.Search(len(h.events), func(i int) bool { return h.events[i].Position > to }) - 1; i >= 0; i-- {
+		if slices.Contains(categories, h.events[i].Stream.Category()) {
+			b.To.Last = h.events[i].ID
+			break
+		}
 	}
 	return b
 }
@@ -105,9 +109,15 @@ func (h *history) read(size int) projections.History {
 	return func(ctx context.Context, from feed.Checkpoint, apply func(context.Context, feed.Batch) error) error {
 		at := from.Position
 		for at < h.head() {
-			to := h.head()
-			if ahead := h.between(at, to, from.Categories); len(ahead) > size {
-				to = ahead[size-1].Position
+			to, taken := h.head(), 0
+			for _, e := range h.events[sort.Search(len(h.events), func(i int) bool { return h.events[i].Position > at }):] {
+				if slices.Contains(from.Categories, e.Stream.Category()) {
+					taken++
+				}
+				if taken == size {
+					to = e.Position
+					break
+				}
 			}
 			if err := apply(ctx, h.batch(at, to, from.Categories)); err != nil {
 				return err
