@@ -71,7 +71,7 @@ func index(entries []entry) map[string]entry {
 	m := make(map[string]entry, len(entries))
 	for _, e := range entries {
 		if _, twice := m[e.Name]; twice {
-			panic("aggregates: " + e.Name + " is registered twice")
+			panic("aggregates: " + e.Name + " is registered twice") //nolint:forbidigo // a mistake in the source, found by any test
 		}
 		m[e.Name] = e
 	}

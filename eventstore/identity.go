@@ -12,8 +12,8 @@ import (
 
 // Where a store keeps its identity: an unregistered category, so no domain event.
 const (
-	identityStream Stream = "annal-store"
-	identityType          = "annal.store.v1"
+	identityStream = Stream("annal-store")
+	identityType   = "annal.store.v1"
 )
 
 var errIdentity = fault.New(fault.Internal, "STORE_IDENTITY_MALFORMED", "the event store's identity can't be read; see the first event of stream annal-store")

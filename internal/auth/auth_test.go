@@ -58,7 +58,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, token := range map[string]string{
-		"empty": "", "garbage": "a.b.c", "another key": issue(other, p, time.Now()), "expired": issue(k, p, time.Now().Add(-2 * time.Hour)),
+		"empty": "", "garbage": "a.b.c", "another key": issue(other, p, time.Now()), "expired": issue(k, p, time.Now().Add(-2*time.Hour)),
 		"not yet": issue(k, p, time.Now().Add(time.Hour)), "algorithm none": none, "a symmetric algorithm": plain,
 		"importer": issue(k, auth.Principal{Kind: auth.Importer, ID: "i"}, time.Now()), "no subject": issue(k, auth.Principal{Kind: auth.Staff}, time.Now()),
 		"cut": good[:len(good)-4], "another header": strings.Replace(header, header[:4], "abcd", 1) + "." + rest, "huge": strings.Repeat("a", 1<<20),

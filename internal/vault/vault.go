@@ -98,7 +98,7 @@ var files embed.FS
 func Migrations() fs.FS {
 	sub, err := fs.Sub(files, "migrations")
 	if err != nil {
-		panic(err) // the path is a constant that embed has checked
+		panic(err) //nolint:forbidigo // the path is a constant that embed has checked
 	}
 	return sub
 }

@@ -65,7 +65,7 @@ func New(cfg Config) (*Sink, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fault.Wrap(err, ErrSink.Kind, ErrSink.Code, ErrSink.Message)
 	}
-	listener, err := net.Listen("tcp", cfg.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.Listen) // a loopback address: it can't hang
 	if err != nil {
 		return nil, fault.Wrap(err, ErrSink.Kind, ErrSink.Code, ErrSink.Message)
 	}
