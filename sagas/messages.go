@@ -31,15 +31,42 @@ func (s *Sagas) messages(ctx context.Context, i instance, open []issued) []rabbi
 	return sent
 }
 
-// send hands commands to the broker. If it can't, their timers send them later.
+// send gives commands to the senders and does not wait for the broker: an answer whose next command is under way is handled, and a
+// command that gets lost on its way is sent by its timer. It waits only while the senders have more than they can carry.
 func (s *Sagas) send(ctx context.Context, all ...rabbit.Command) {
-	if len(all) == 0 {
-		return
+	for _, c := range all {
+		select {
+		case s.out <- c:
+		case <-ctx.Done():
+			s.meter.unsent.Inc()
+		}
 	}
-	if err := s.bus.Send(ctx, all...); err != nil {
-		s.meter.unsent.Add(float64(len(all)))
-		s.log.WarnContext(ctx, "commands wait for their timers", "commands", len(all), "error", err)
-		return
+}
+
+const (
+	senders   = 4   // batches under way at the same time
+	sendBatch = 250 // commands of one batch
+)
+
+// carry sends batches of what waits until out is closed.
+func (s *Sagas) carry(ctx context.Context) {
+	for first := range s.out {
+		batch := []rabbit.Command{first}
+		for more := true; more && len(batch) < sendBatch; {
+			select {
+			case c, ok := <-s.out:
+				if more = ok; ok {
+					batch = append(batch, c)
+				}
+			default:
+				more = false
+			}
+		}
+		if err := s.bus.Send(ctx, batch...); err != nil {
+			s.meter.unsent.Add(float64(len(batch)))
+			s.log.WarnContext(ctx, "commands wait for their timers", "commands", len(batch), "error", err)
+			continue
+		}
+		s.meter.sent.Add(float64(len(batch)))
 	}
-	s.meter.sent.Add(float64(len(all)))
 }

@@ -28,6 +28,7 @@ import (
 	"embed"
 	"io/fs"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -105,6 +106,7 @@ type Sagas struct {
 	bus   *rabbit.Bus
 	pool  *pgxpool.Pool
 	feed  *feed.Consumer
+	out   chan rabbit.Command // to the senders
 	cache *cache
 	alarm alarm
 	meter *metrics
@@ -119,7 +121,7 @@ func New(store *eventstore.Client, broker *rabbit.Broker, bus *rabbit.Bus, pool 
 		return nil, fault.New(fault.Invalid, "SAGAS_INCOMPLETE", "sagas need an event store, a bus and a database")
 	}
 	cfg = cfg.withDefaults()
-	s := &Sagas{store: store, bus: bus, pool: pool, cache: newCache(cfg.CacheLines), alarm: newAlarm(), cfg: cfg, log: cfg.Logger}
+	s := &Sagas{store: store, bus: bus, pool: pool, out: make(chan rabbit.Command, sendQueue), cache: newCache(cfg.CacheLines), alarm: newAlarm(), cfg: cfg, log: cfg.Logger}
 	var err error
 	if s.meter, err = newMetrics(cfg.Registerer); err != nil {
 		return nil, err
@@ -132,26 +134,45 @@ func New(store *eventstore.Client, broker *rabbit.Broker, bus *rabbit.Bus, pool 
 }
 
 // Run drives until ctx ends, and then returns nil after what was begun is finished. Errors: those of feed.Consumer.Run, after
-// which somebody must decide.
+// which somebody must decide. REQUIRES: called once.
 func (s *Sagas) Run(ctx context.Context) error {
+	sending, stop := context.WithCancel(context.WithoutCancel(ctx)) // what was decided is sent also after ctx ended
+	defer stop()
+	var carriers sync.WaitGroup
+	for range senders {
+		carriers.Go(func() { s.carry(sending) })
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.feed.Run(ctx) })
 	group.Go(func() error { return s.bus.Replies(ctx, s.answer) })
 	group.Go(func() error { return s.ring(ctx) })
-	return group.Wait()
+	err := group.Wait()
+	close(s.out)
+	impatience := time.AfterFunc(sendGrace, stop)
+	defer impatience.Stop()
+	carriers.Wait()
+	return err
 }
+
+const (
+	sendQueue = 4096            // commands that wait for the broker
+	sendGrace = 3 * time.Second // to send them when Run ends; timers send the rest
+)
 
 // Redrive has a stuck saga try its step again, under the same command id: done twice, it has one effect. Faults: fulfilment.ErrNotStarted,
 // fulfilment.ErrNotStuck (and those of returns), SAGA_STREAM_UNKNOWN, the store's.
 func (s *Sagas) Redrive(ctx context.Context, stream eventstore.Stream) error {
 	var refusal error
-	_, err := s.act(ctx, stream, act{name: "RedriveSaga", decide: func(p process) []event {
+	done, err := s.act(ctx, stream, act{name: "RedriveSaga", causation: CommandID(stream, "redrive").String(), decide: func(p process) []event {
 		var events []event
 		events, refusal = p.redrive()
 		return events
 	}})
-	if err == nil {
-		err = refusal
+	if err != nil {
+		return err
 	}
-	return err
+	if refusal == nil && s.bus.Send(ctx, s.messages(ctx, done.instance, done.commands)...) != nil {
+		s.meter.unsent.Inc() // its timer sends it
+	}
+	return refusal
 }

@@ -3,16 +3,21 @@ package sagas_test
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/annalhq/annal/aggregates/cart"
 	"github.com/annalhq/annal/aggregates/fulfilment"
 	"github.com/annalhq/annal/aggregates/order"
 	"github.com/annalhq/annal/commands"
 	"github.com/annalhq/annal/eventstore"
+	"github.com/annalhq/annal/internal/auth"
 	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/internal/money"
 	"github.com/annalhq/annal/internal/providers/carrier"
 	"github.com/annalhq/annal/internal/providers/payment"
 	"github.com/annalhq/annal/internal/providers/simulator"
@@ -84,9 +89,10 @@ func TestACancellationRacesTheTripAndIsWonOrLostWhole(t *testing.T) {
 	w.stock("a", 100)
 	w.process(sagas.Config{})
 	var ids []order.ID
-	for range 20 {
-		id := w.place(payment.TokenOK, "a")
-		ids = append(ids, id)
+	for range 30 {
+		ids = append(ids, w.place(payment.TokenOK, "a"))
+	}
+	for _, id := range ids { // the first are on their way already
 		_, err := w.handlers.RequestCancel(t.Context(), w.admin, commands.RequestCancel{Order: id, Reason: "changed my mind"})
 		if err != nil && !errors.Is(err, order.ErrAlreadyShipped) {
 			t.Fatal(err)
@@ -238,4 +244,86 @@ func TestAStuckSagaWaitsForAnOperator(t *testing.T) {
 	if err := s.Redrive(t.Context(), "order-x"); fault.CodeOf(err) != "SAGA_STREAM_UNKNOWN" {
 		t.Errorf("what is no saga was redriven: %v", err)
 	}
+}
+
+func TestHistoryIsDeliveredAtItsOwnTimeAndNotifiesNobody(t *testing.T) {
+	w := newWorld(t)
+	w.stock("a", 5)
+	w.process(sagas.Config{})
+	importer := auth.Principal{Kind: auth.Importer, ID: "import", Roles: []auth.Role{auth.RoleImporter}, Method: "test"}
+	at := time.Date(2010, 12, 1, 8, 26, 0, 0, time.UTC)
+	placed, err := w.handlers.PlaceOrder(t.Context(), importer, commands.PlaceOrder{Meta: commands.Meta{At: at, Channel: "import"}, Guest: &commands.Guest{},
+		Lines: []commands.WantedLine{{SKU: "a", Quantity: 2}}, Currency: "GBP", Country: "GB", Tender: order.Tender{Provider: "imported"}, Carrier: "imported"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.ends(placed.Order)
+	want := []string{"order.placed.v1", "order.confirmed.v1", "order.shipped.v1", "order.delivered.v1"}
+	if diff := cmp.Diff(want, w.types(eventstore.Order.Stream(string(placed.Order)))); diff != "" {
+		t.Error(diff)
+	}
+	for _, s := range []eventstore.Stream{eventstore.Order.Stream(string(placed.Order)), eventstore.Payment.Stream(string(placed.Order)), eventstore.Fulfilment.Stream(string(placed.Order))} {
+		for e, err := range w.store.ReadStream(t.Context(), s, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			meta := must(eventstore.DecodeMetadata(e.Metadata))
+			if !meta.OccurredAt.Equal(at) || meta.Correlation != placed.Correlation {
+				t.Errorf("%s %s: at %s, correlation %s; want %s, %s", s, e.Type, meta.OccurredAt, meta.Correlation, at, placed.Correlation)
+			}
+		}
+	}
+	if sent := must(w.mail.Sent()); len(sent) != 0 {
+		t.Errorf("mails: %v", sent)
+	}
+}
+
+func TestACartWhoseCheckoutDiedHalfWayGetsItsOrder(t *testing.T) {
+	w := newWorld(t)
+	w.stock("a", 5)
+	buyer, err := w.handlers.RegisterCustomer(t.Context(), w.admin, commands.RegisterCustomer{Name: "Ada", Email: "ada@example.org", Country: "GB"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := auth.Principal{Kind: auth.Customer, ID: string(buyer.Customer), Roles: []auth.Role{auth.RoleCustomer}, Method: "test"}
+	opened, err := w.handlers.OpenCart(t.Context(), who, commands.OpenCart{Currency: "GBP"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.handlers.AddItem(t.Context(), who, commands.AddItem{Cart: opened.Cart, SKU: "a", Quantity: 2}); err != nil {
+		t.Fatal(err)
+	}
+	const id = "theorderofthecart"
+	w.append(eventstore.Cart.Stream(string(opened.Cart)), 1, cart.CheckedOut{Cart: opened.Cart, Customer: who.ID, Order: id, Country: "GB", Tender: payment.TokenOK,
+		Lines: []cart.Line{{SKU: "a", Name: "Thing a", Quantity: 2, UnitPrice: money.Of(250, "GBP")}}, Total: money.Of(500, "GBP")})
+	w.process(sagas.Config{Retry: 200 * time.Millisecond})
+	w.await(eventstore.Order, func(e eventstore.Recorded) bool { return e.Type == order.TypePlaced && e.Stream.ID() == id })
+	w.await(eventstore.Fulfilment, func(e eventstore.Recorded) bool { return e.Stream.ID() == id })
+}
+
+// One-line orders over 50 products, from 32 buyers at once, until the last saga ended; everything in one process on this machine.
+func BenchmarkOneLineOrders(b *testing.B) {
+	w := newWorld(b)
+	for i := range 50 {
+		w.stock("sku"+strconv.Itoa(i), 1_000_000)
+	}
+	w.process(sagas.Config{})
+	ids := make([]order.ID, b.N)
+	b.ResetTimer()
+	var group errgroup.Group
+	group.SetLimit(32)
+	for i := range b.N {
+		group.Go(func() error {
+			ids[i] = w.place(payment.TokenOK, "sku"+strconv.Itoa(i%50))
+			return nil
+		})
+	}
+	_ = group.Wait()
+	placed := b.Elapsed()
+	w.ends(ids...)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "orders/s")
+	b.ReportMetric(float64(b.N)/placed.Seconds(), "placed/s")
+	head := must(w.store.Head(b.Context()))
+	w.indexed(head)
+	b.StopTimer()
 }

@@ -14,11 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/annalhq/annal/aggregates"
 	"github.com/annalhq/annal/aggregates/customer"
 	"github.com/annalhq/annal/aggregates/fulfilment"
 	"github.com/annalhq/annal/aggregates/inventory"
@@ -175,23 +177,33 @@ func (w *world) place(token string, skus ...string) order.ID {
 	return placed.Order
 }
 
+// append writes an event as a process would that died right after.
+func (w *world) append(s eventstore.Stream, at eventstore.Revision, e interface{ Type() string }) {
+	w.t.Helper()
+	data := must(aggregates.Encode(e))
+	meta := must(eventstore.Metadata{Command: "test", Schema: eventstore.MetadataSchema}.Encode())
+	_, err := w.store.Append(context.Background(), s, at, []eventstore.Event{{ID: uuid.New(), Type: e.Type(), Data: data, Metadata: meta}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 var errEnough = errors.New("enough")
 
 // ends waits until the sagas of the orders ended, and returns each one's last event.
 func (w *world) ends(orders ...order.ID) map[order.ID]string {
 	w.t.Helper()
-	ended := map[order.ID]string{}
+	ended, missing := map[order.ID]string{}, map[order.ID]bool{}
+	for _, id := range orders {
+		missing[id] = true
+	}
 	w.await(eventstore.Fulfilment, func(e eventstore.Recorded) bool {
 		switch e.Type {
 		case fulfilment.TypeCompleted, fulfilment.TypeCancelled, fulfilment.TypeStuck:
 			ended[order.ID(e.Stream.ID())] = e.Type
+			delete(missing, order.ID(e.Stream.ID()))
 		}
-		for _, id := range orders {
-			if ended[id] == "" {
-				return false
-			}
-		}
-		return true
+		return len(missing) == 0
 	})
 	return ended
 }
