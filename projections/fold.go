@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/annalhq/annal/eventstore"
@@ -19,17 +21,38 @@ type decoded struct {
 	err error
 }
 
-// decode reads body and envelope. Errors are kept for the projections that don't ignore the type.
+// decodeTogether is how many events are worth a goroutine.
+const decodeTogether = 64
+
+// decode reads bodies and envelopes, on all cores: it is half of what a fold costs outside Postgres. Errors are kept for
+// the projections that don't ignore the type.
 func decode(decodeBody func(string, []byte) (any, error), events []eventstore.Recorded) []decoded {
 	out := make([]decoded, len(events))
-	for i, r := range events {
-		d := decoded{Event: Event{Recorded: r}}
-		if d.Meta, d.err = eventstore.DecodeMetadata(r.Metadata); d.err == nil {
-			d.err = caught(func() (err error) { d.Body, err = decodeBody(r.Type, r.Data); return err })
+	var wg sync.WaitGroup
+	size := max(decodeTogether, (len(events)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	for from := 0; from < len(events); from += size {
+		part := out[from:min(from+size, len(out))]
+		work := func() {
+			for i := range part {
+				part[i] = decodeOne(decodeBody, events[from+i])
+			}
 		}
-		out[i] = d
+		if len(part) == len(out) {
+			work()
+		} else {
+			wg.Go(work)
+		}
 	}
+	wg.Wait()
 	return out
+}
+
+func decodeOne(decodeBody func(string, []byte) (any, error), r eventstore.Recorded) decoded {
+	d := decoded{Event: Event{Recorded: r}}
+	if d.Meta, d.err = eventstore.DecodeMetadata(r.Metadata); d.err == nil {
+		d.err = caught(func() (err error) { d.Body, err = decodeBody(r.Type, r.Data); return err })
+	}
+	return d
 }
 
 // work is what one batch means to one projection: the events of each touched row, in order.
