@@ -173,11 +173,14 @@ func (h *home) configureRabbit(owner runner) error {
 	if err := owner.own(dir); err != nil {
 		return err
 	}
+	// The log of quorum queues is kept in memory up to its size, 512 MB by default: with many queues that alone would raise the memory
+	// alarm, which blocks publishers.
 	config := fmt.Sprintf(`default_user = annal
 default_pass = %s
 management.tcp.ip = 127.0.0.1
 management.tcp.port = %d
-vm_memory_high_watermark.absolute = 512MB
+vm_memory_high_watermark.absolute = 1GB
+raft.wal_max_size_bytes = 67108864
 disk_free_limit.absolute = 50MB
 log.file.level = warning
 `, h.state.RabbitMQ.Password, h.state.RabbitMQ.Management)
