@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/annalhq/annal/internal/rabbit"
@@ -18,8 +19,9 @@ import (
 // hostile doubles, drops and reorders what a real broker delivered. Tags stay ascending, as on every channel: what is acknowledged
 // by another message's tag is lost for the broker, which is the point.
 func hostile(seed uint64, drop, double, swap float64) func(context.Context, <-chan rabbit.Delivery) <-chan rabbit.Delivery {
-	random := rand.New(rand.NewPCG(seed, 99))
+	var consumptions atomic.Uint64
 	return func(ctx context.Context, in <-chan rabbit.Delivery) <-chan rabbit.Delivery {
+		random := rand.New(rand.NewPCG(seed, consumptions.Add(1))) // one each: the last one's goroutine may still be ending
 		out := make(chan rabbit.Delivery)
 		go func() {
 			defer close(out)

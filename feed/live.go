@@ -22,7 +22,9 @@ func (w *worker) live(ctx context.Context, c *rabbit.Consumption) error {
 	defer l.silence.Stop()
 	deliveries := c.C
 	if w.cfg.tap != nil {
-		deliveries = w.cfg.tap(ctx, deliveries)
+		tapping, end := context.WithCancel(ctx)
+		defer end()
+		deliveries = w.cfg.tap(tapping, deliveries)
 	}
 	for {
 		if err := l.step(ctx, deliveries); err != nil {

@@ -52,7 +52,9 @@ func (w *worker) flush(ctx context.Context) error {
 func (w *worker) apply(ctx context.Context, b Batch) error {
 	backoff := rabbit.NewBackoff(w.cfg.MinBackoff, w.cfg.MaxBackoff)
 	for {
-		err := w.sink.Apply(ctx, b)
+		applying, end := w.startSpan(ctx, b)
+		err := w.sink.Apply(applying, b)
+		end(err)
 		if err == nil || errors.Is(err, ErrCheckpointMoved) {
 			return err
 		}

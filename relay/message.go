@@ -25,12 +25,8 @@ func (r *Relay) message(ctx context.Context, m eventstore.Message) (rabbit.Messa
 	}
 	id := m.Event.ID.String()
 	s := startSpan(ctx, headers, key, id)
-	correlation, _ := headers[eventstore.HeaderCorrelation].(string)
-	if len(correlation) > 255 {
-		correlation = ""
-	}
 	return rabbit.Message{
-		Exchange: rabbit.EventsExchange, Key: key, Mandatory: true, ID: id, ContentType: "application/json", Correlation: correlation,
+		Exchange: rabbit.EventsExchange, Key: key, Mandatory: true, ID: id, ContentType: "application/json",
 		Time: m.Event.Created, Headers: headers, Body: body,
 	}, s
 }
