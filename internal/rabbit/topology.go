@@ -182,13 +182,18 @@ func retryName(delay time.Duration) string {
 	return fmt.Sprintf("commands.retry.%ds", int(delay.Seconds()))
 }
 
-// A work queue refuses publishes when it is full, and dead-letters with confirms what crashes its consumers again and again.
+// deadLettering without confirms: what is lost between two queues is sent again by the sagas' durable timers. With
+// "at-least-once" RabbitMQ 3.10 can lose the supervisor of that strategy (rabbit_fifo_dlx_sup) when a vhost is deleted while
+// queues are declared in it; from then on no such queue can be declared in any vhost until the broker is restarted.
+const deadLettering = "at-most-once"
+
+// A work queue refuses publishes when it is full, and dead-letters what crashes its consumers again and again.
 // REQUIRES: its dead letters are bound under its own name.
 func workQueue(name string, single bool) Queue {
 	return Queue{name, map[string]any{
 		"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-max-length": int64(commandQueueLength), "x-max-length-bytes": int64(commandQueueBytes),
 		"x-single-active-consumer": single, "x-delivery-limit": int64(commandDeliveries),
-		"x-dead-letter-exchange": DeadExchange, "x-dead-letter-strategy": "at-least-once",
+		"x-dead-letter-exchange": DeadExchange, "x-dead-letter-strategy": deadLettering,
 	}}
 }
 
@@ -197,7 +202,7 @@ func delayQueue(name string, delay time.Duration) Queue {
 	return Queue{name, map[string]any{
 		"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-max-length": int64(commandQueueLength), "x-max-length-bytes": int64(commandQueueBytes),
 		"x-message-ttl": delay.Milliseconds(), "x-delivery-limit": int64(eventRedeliveries),
-		"x-dead-letter-exchange": CommandsExchange, "x-dead-letter-strategy": "at-least-once",
+		"x-dead-letter-exchange": CommandsExchange, "x-dead-letter-strategy": deadLettering,
 	}}
 }
 
