@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.uber.org/goleak"
 
 	"github.com/annalhq/annal/commands"
@@ -32,7 +34,10 @@ import (
 	"github.com/annalhq/annal/queries"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample()))) // trace ids, as annald has them
+	goleak.VerifyTestMain(m)
+}
 
 // A world is a shop with a real store, a real database and a projector that folds whatever is appended.
 type world struct {
