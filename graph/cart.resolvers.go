@@ -9,11 +9,11 @@ import (
 )
 
 func (r *cartResolver) Order(ctx context.Context, obj *model.Cart) (*model.Order, error) {
-	return load(ctx, sessionOf(ctx).loaders.orders, obj.CartView.Order, wrapOrder)
+	return load(ctx, sessionOf(ctx).loaders().orders, obj.CartView.Order, wrapOrder)
 }
 
 func (r *cartItemResolver) Product(ctx context.Context, obj *model.CartItem) (*model.Product, error) {
-	return load(ctx, sessionOf(ctx).loaders.products, obj.SKU, wrapProduct)
+	return load(ctx, sessionOf(ctx).loaders().products, obj.SKU, wrapProduct)
 }
 
 func (r *cartPayloadResolver) Cart(ctx context.Context, obj *model.CartPayload) (*model.Cart, error) {

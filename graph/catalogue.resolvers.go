@@ -45,12 +45,12 @@ func (r *mutationResolver) SetStockThreshold(ctx context.Context, input model.Se
 }
 
 func (r *productResolver) InStock(ctx context.Context, obj *model.Product) (bool, error) {
-	units, err := load(ctx, sessionOf(ctx).loaders.units, obj.SKU, wrapStock)
+	units, err := load(ctx, sessionOf(ctx).loaders().units, obj.SKU, wrapStock)
 	return units != nil && units.Available > 0, err
 }
 
 func (r *productResolver) Stock(ctx context.Context, obj *model.Product) (*model.Stock, error) {
-	return load(ctx, sessionOf(ctx).loaders.stock, obj.SKU, wrapStock)
+	return load(ctx, sessionOf(ctx).loaders().stock, obj.SKU, wrapStock)
 }
 
 func (r *productPayloadResolver) Product(ctx context.Context, obj *model.ProductPayload) (*model.Product, error) {
@@ -66,6 +66,7 @@ func (r *queryResolver) Products(ctx context.Context, onSale *bool, name *string
 		return nil, err
 	}
 	c, err := r.queries.Products(ctx, principal(ctx), queries.ProductFilter{OnSale: onSale, Name: value(name)}, page(first, after, last, before))
+	sessionOf(ctx).loaders().expectProducts(c)
 	return productConnection(c), err
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -124,7 +125,7 @@ func (h *handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return h.refused(ctx, errQueryLong)
 	}
 	s.key = r.Header.Get("Idempotency-Key")
-	s.loaders = newLoaders(h.queries, s.principal)
+	s.loaders = sync.OnceValue(func() *loaders { return newLoaders(h.queries, s.principal) })
 	p.ReadTime = graphql.TraceTiming{Start: graphql.Now(), End: graphql.Now()}
 	return h.execute(ctx, r.Method, p, s)
 }

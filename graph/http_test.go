@@ -170,6 +170,7 @@ func TestMediaTypesAndStatus(t *testing.T) {
 func TestLimits(t *testing.T) {
 	api := newOdd(t, Config{}, nil, nil)
 	hidden := newOdd(t, Config{HideSchema: true}, nil, nil)
+	shallow := newOdd(t, Config{Limits: Limits{Depth: 2}}, nil, nil)
 	fragments := `{ ...a0 } `
 	for i := range 20 {
 		fragments += fmt.Sprintf("fragment a%d on Query { ...a%d ...a%d ...a%d } ", i, i+1, i+1, i+1)
@@ -180,6 +181,7 @@ func TestLimits(t *testing.T) {
 		query, reason string
 	}{
 		"depth":         {api, `{ a: node(id: "x") { ... on Cart { order { customer { addresses { address { lines } } } } } } }`, "ID_INVALID"},
+		"too deep":      {shallow, `{ me { ...more } } fragment more on Viewer { customer { name } }`, "TOO_DEEP"},
 		"aliases":       {api, `{ me { ` + many(31, "a%d: kind ") + `} }`, "TOO_MANY_ALIASES"},
 		"root fields":   {api, `{ ` + many(11, "a%d: me { kind } ") + `}`, "TOO_MANY_ROOT_FIELDS"},
 		"directives":    {api, `{ me { ` + many(21, "a%d: kind @skip(if: false) ") + `} }`, "TOO_MANY_DIRECTIVES"},

@@ -38,15 +38,15 @@ func (r *mutationResolver) ReturnLines(ctx context.Context, input model.ReturnLi
 }
 
 func (r *orderResolver) Customer(ctx context.Context, obj *model.Order) (*model.Customer, error) {
-	return load(ctx, sessionOf(ctx).loaders.customers, obj.OrderView.Customer, wrapCustomer)
+	return load(ctx, sessionOf(ctx).loaders().customers, obj.OrderView.Customer, wrapCustomer)
 }
 
 func (r *orderResolver) Payment(ctx context.Context, obj *model.Order) (*model.Payment, error) {
-	return load(ctx, sessionOf(ctx).loaders.payments, obj.OrderView.ID, wrapPayment)
+	return load(ctx, sessionOf(ctx).loaders().payments, obj.OrderView.ID, wrapPayment)
 }
 
 func (r *orderResolver) Shipment(ctx context.Context, obj *model.Order) (*model.Shipment, error) {
-	return load(ctx, sessionOf(ctx).loaders.shipments, obj.OrderView.ID, wrapShipment)
+	return load(ctx, sessionOf(ctx).loaders().shipments, obj.OrderView.ID, wrapShipment)
 }
 
 func (r *orderPayloadResolver) Order(ctx context.Context, obj *model.OrderPayload) (*model.Order, error) {
@@ -66,6 +66,7 @@ func (r *queryResolver) Orders(ctx context.Context, filter *model.OrderFilter, f
 		return nil, err
 	}
 	c, err := r.queries.Orders(ctx, principal(ctx), orderFilter(filter), page(first, after, last, before))
+	sessionOf(ctx).loaders().expectOrders(c)
 	return orderConnection(c), err
 }
 

@@ -19,7 +19,7 @@ type session struct {
 	reads     []string // read models that the operation reads, set by limits
 	kind      string   // query or mutation
 	field     string   // first root field, a name of the schema
-	loaders   loaders
+	loaders   func() *loaders
 }
 
 type sessionKey struct{}

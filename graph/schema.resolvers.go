@@ -24,7 +24,7 @@ func (r *viewerResolver) Customer(ctx context.Context, obj *model.Viewer) (*mode
 	if obj.Principal.Kind != auth.Customer {
 		return nil, nil
 	}
-	return load(ctx, sessionOf(ctx).loaders.customers, obj.Principal.ID, wrapCustomer)
+	return load(ctx, sessionOf(ctx).loaders().customers, obj.Principal.ID, wrapCustomer)
 }
 
 func (r *resolver) Mutation() exec.MutationResolver { return &mutationResolver{r} }
