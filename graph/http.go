@@ -13,6 +13,7 @@ import (
 	"github.com/99designs/gqlgen/graphql/handler/lru"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator/core"
 	"github.com/vektah/gqlparser/v2/validator/rules"
 
@@ -26,6 +27,7 @@ const knownDocuments = 1000
 // handler serves GraphQL over HTTP (graphql.github.io/graphql-over-http).
 type handler struct {
 	exec     *executor.Executor
+	known    *lru.LRU[*ast.QueryDocument] // parsed and validated documents, filled by exec
 	queries  *queries.Queries
 	tokens   *verifier
 	origins  *http.CrossOriginProtection
@@ -46,9 +48,9 @@ func newHandler(schema graphql.ExecutableSchema, d Deps, cfg Config) (*handler, 
 	if err != nil {
 		return nil, err
 	}
-	h := &handler{exec: executor.New(schema), queries: d.Queries, tokens: newVerifier(d.Verify), origins: http.NewCrossOriginProtection(),
+	h := &handler{exec: executor.New(schema), known: lru.New[*ast.QueryDocument](knownDocuments), queries: d.Queries, tokens: newVerifier(d.Verify), origins: http.NewCrossOriginProtection(),
 		errors: presenter{d.Logger}, observer: observer, cfg: cfg}
-	h.exec.SetQueryCache(lru.New[*ast.QueryDocument](knownDocuments))
+	h.exec.SetQueryCache(h.known)
 	h.exec.SetParserTokenLimit(cfg.Limits.Tokens)
 	h.exec.SetDisableSuggestion(true)
 	h.exec.SetDefaultRulesFn(silentRules)
@@ -121,13 +123,28 @@ func (h *handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return h.refused(ctx, err)
 	}
-	if len(p.Query) > h.cfg.Limits.Query {
-		return h.refused(ctx, errQueryLong)
+	if err := h.size(ctx, p.Query); err != nil {
+		return h.refused(ctx, err)
 	}
 	s.key = r.Header.Get("Idempotency-Key")
 	s.loaders = sync.OnceValue(func() *loaders { return newLoaders(h.queries, s.principal) })
 	p.ReadTime = graphql.TraceTiming{Start: graphql.Now(), End: graphql.Now()}
 	return h.execute(ctx, r.Method, p, s)
+}
+
+// size refuses a document that is too much to be validated. What can't be parsed is left to exec, which says why.
+func (h *handler) size(ctx context.Context, query string) error {
+	if len(query) > h.cfg.Limits.Query {
+		return errQueryLong
+	}
+	if _, ok := h.known.Get(ctx, query); ok {
+		return nil
+	}
+	doc, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: query}, h.cfg.Limits.Tokens)
+	if err == nil && written(doc) > h.cfg.Limits.Selections {
+		return errSelections
+	}
+	return nil
 }
 
 func (h *handler) execute(ctx context.Context, method string, p *graphql.RawParams, s *session) *answer {

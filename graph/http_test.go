@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -187,6 +189,7 @@ func TestLimits(t *testing.T) {
 		"directives":    {api, `{ me { ` + many(21, "a%d: kind @skip(if: false) ") + `} }`, "TOO_MANY_DIRECTIVES"},
 		"twice":         {api, `{ me { kind @skip(if: false) @skip(if: true) } }`, "GRAPHQL_VALIDATION_FAILED"},
 		"tokens":        {api, `{ me { ` + strings.Repeat("kind ", 2100) + `} }`, "GRAPHQL_PARSE_FAILED"},
+		"selections":    {api, `{ me { ` + strings.Repeat("kind ", 600) + `} }`, "TOO_MANY_FIELDS"},
 		"cost":          {api, `{ a: orders(first: 100) { nodes { ` + many(26, "p%d: payment { amount { amount } } ") + `} } }`, "TOO_COSTLY"},
 		"fragment bomb": {api, fragments, "TOO_MANY_ROOT_FIELDS"},
 		"cycle":         {api, `{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }`, "GRAPHQL_VALIDATION_FAILED"},
@@ -240,5 +243,21 @@ func TestTheWeightOfAnOperation(t *testing.T) {
 		if err := l.check(tc.w, false); (err == nil) != (tc.want == "") || err != nil && fault.CodeOf(err) != tc.want {
 			t.Errorf("%+v: %v, want %q", tc.w, err, tc.want)
 		}
+	}
+}
+
+// The query that GraphiQL and other tools send (npm graphql, getIntrospectionQuery) is within the limits.
+func TestToolsReadTheSchema(t *testing.T) {
+	query := string(must(os.ReadFile(filepath.Join("testdata", "introspection.graphql"))))
+	r := send(t, newOdd(t, Config{}, nil, nil), "", query, nil).fine()
+	types, _ := r.at("__schema.types").([]any)
+	for _, typ := range types {
+		typ, _ := typ.(map[string]any)
+		if name := fmt.Sprint(typ["name"]); !strings.HasPrefix(name, "__") && typ["description"] == nil {
+			t.Errorf("%s has no description", name)
+		}
+	}
+	if len(types) < 80 {
+		t.Errorf("%d types only", len(types))
 	}
 }

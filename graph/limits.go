@@ -14,6 +14,7 @@ type Limits struct {
 	Body       int64 // bytes of a request's body; default 512 KiB: an order of 2,000 lines is 190 KiB at most
 	Query      int   // bytes of a document; default 16 KiB (longer input belongs into variables)
 	Tokens     int   // default 2,000
+	Selections int   // fields and fragments written in a document; default 500: validation compares them with each other
 	Depth      int   // fields below each other; default 10
 	Aliases    int   // default 30
 	Directives int   // default 20
@@ -25,7 +26,7 @@ func (l Limits) orDefault() Limits {
 	for _, d := range []struct {
 		field    *int
 		standard int
-	}{{&l.Query, 16 << 10}, {&l.Tokens, 2000}, {&l.Depth, 10}, {&l.Aliases, 30}, {&l.Directives, 20}, {&l.RootFields, 10}, {&l.Cost, 5000}} {
+	}{{&l.Query, 16 << 10}, {&l.Tokens, 2000}, {&l.Selections, 500}, {&l.Depth, 10}, {&l.Aliases, 30}, {&l.Directives, 20}, {&l.RootFields, 10}, {&l.Cost, 5000}} {
 		if *d.field == 0 {
 			*d.field = d.standard
 		}
@@ -202,4 +203,31 @@ func (l Limits) check(w weight, hidden bool) error {
 		}
 	}
 	return nil
+}
+
+// errSelections refuses a document before it is validated.
+var errSelections = fault.New(fault.Invalid, "TOO_MANY_FIELDS", "the document selects too many fields; send several")
+
+// written counts the fields and fragments that a document spells out. Only validation is quadratic, so this comes before it.
+func written(doc *ast.QueryDocument) (n int) {
+	for _, op := range doc.Operations {
+		n += selections(op.SelectionSet)
+	}
+	for _, f := range doc.Fragments {
+		n += selections(f.SelectionSet)
+	}
+	return n
+}
+
+func selections(set ast.SelectionSet) int {
+	n := len(set)
+	for _, selection := range set {
+		switch sel := selection.(type) {
+		case *ast.Field:
+			n += selections(sel.SelectionSet)
+		case *ast.InlineFragment:
+			n += selections(sel.SelectionSet)
+		}
+	}
+	return n
 }

@@ -39,6 +39,7 @@ const trust = 5 * time.Second
 type verifier struct {
 	verify func(string) (auth.Principal, error)
 	known  *lru.LRU[believed]
+	now    func() time.Time
 }
 
 type believed struct {
@@ -47,7 +48,7 @@ type believed struct {
 }
 
 func newVerifier(verify func(string) (auth.Principal, error)) *verifier {
-	return &verifier{verify: verify, known: lru.New[believed](4096)}
+	return &verifier{verify: verify, known: lru.New[believed](4096), now: time.Now}
 }
 
 // principal returns who sent the request: nobody without an Authorization header. Faults: auth.ErrToken, those of verify.
@@ -60,16 +61,20 @@ func (v *verifier) principal(r *http.Request) (auth.Principal, error) {
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return auth.Principal{}, auth.ErrToken
 	}
+	return v.bearer(r.Context(), token)
+}
+
+func (v *verifier) bearer(ctx context.Context, token string) (auth.Principal, error) {
 	hash := sha256.Sum256([]byte(token))
 	key := string(hash[:])
-	now := time.Now()
-	if b, ok := v.known.Get(r.Context(), key); ok && now.Before(b.until) {
+	now := v.now()
+	if b, ok := v.known.Get(ctx, key); ok && now.Before(b.until) {
 		return b.principal, nil
 	}
 	p, err := v.verify(token)
 	if err != nil {
 		return auth.Principal{}, err
 	}
-	v.known.Add(r.Context(), key, believed{p, now.Add(trust)})
+	v.known.Add(ctx, key, believed{p, now.Add(trust)})
 	return p, nil
 }
