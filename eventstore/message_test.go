@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -80,7 +81,7 @@ func TestForeignAndDamagedHeadersAreRefused(t *testing.T) {
 		"no store":          func(h map[string]any) { delete(h, eventstore.HeaderStore) },
 		"no after":          func(h map[string]any) { delete(h, eventstore.HeaderAfter) },
 		"after is a list":   func(h map[string]any) { h[eventstore.HeaderAfter] = []any{int64(1)} },
-		"after holds text":  func(h map[string]any) { h[eventstore.HeaderAfter] = map[string]any{"order": "1"} },
+		"after holds text":  func(h map[string]any) { h[eventstore.HeaderAfter] = "order=x" },
 		"id":                func(h map[string]any) { h[eventstore.HeaderID] = "x" },
 		"no metadata":       func(h map[string]any) { delete(h, eventstore.HeaderMetadata) },
 		"system stream":     func(h map[string]any) { h[eventstore.HeaderSubject] = "$settings" },
@@ -142,7 +143,7 @@ func FuzzDecodeMessage(f *testing.F) {
 	f.Add(int64(1), "s", "order-1", "order.placed.v1", "b1c6a9d4-2e57-5f80-8a43-7d90e2f6c522", int64(0), []byte("{}"))
 	f.Fuzz(func(t *testing.T, position int64, store, subject, eventType, id string, revision int64, body []byte) {
 		headers := map[string]any{
-			eventstore.HeaderPosition: position, eventstore.HeaderStore: store, eventstore.HeaderAfter: map[string]any{"order": position},
+			eventstore.HeaderPosition: position, eventstore.HeaderStore: store, eventstore.HeaderAfter: fmt.Sprint("order=", position),
 			eventstore.HeaderSubject: subject, eventstore.HeaderType: eventType, eventstore.HeaderID: id, eventstore.HeaderRevision: revision,
 			eventstore.HeaderCreated: position, eventstore.HeaderMetadata: store,
 		}

@@ -213,7 +213,7 @@ func TestMessagesThatAreNotTheRelaysAreLeftOut(t *testing.T) {
 		{},
 		{Body: make([]byte, 4<<20)},
 		{Headers: map[string]any{eventstore.HeaderPosition: "1"}},
-		{Headers: map[string]any{eventstore.HeaderPosition: int64(-1), eventstore.HeaderStore: "", eventstore.HeaderAfter: map[string]any{}}},
+		{Headers: map[string]any{eventstore.HeaderPosition: int64(-1), eventstore.HeaderStore: "", eventstore.HeaderAfter: ""}},
 		{Headers: headers, Body: body},
 	} {
 		m.Exchange, m.Key = rabbit.EventsExchange, "order.forged"
