@@ -107,8 +107,10 @@ func (s *scale) field(f *ast.Field) weight {
 		w.aliases++
 	}
 	if f.Definition != nil {
-		if name, ok := readModels[f.Definition.Type.Name()]; ok && !slices.Contains(w.reads, name) {
-			w.reads = append(w.reads, name)
+		for _, from := range []string{f.Definition.Type.Name(), f.ObjectDefinition.Name + "." + f.Name} {
+			if name, ok := readModels[from]; ok && !slices.Contains(w.reads, name) {
+				w.reads = append(w.reads, name)
+			}
 		}
 	}
 	return w
@@ -144,11 +146,12 @@ func number(v any) (int, bool) {
 	return 0, false
 }
 
-// readModels are the read models behind the schema's types.
+// readModels are the read models behind the schema's types, and behind fields of types that are read from elsewhere.
 var readModels = map[string]string{
 	"Order": "orders", "OrderConnection": "orders", "Payment": "payments", "Shipment": "shipments", "Product": "products",
 	"ProductConnection": "products", "Stock": "stock", "StockConnection": "stock", "Customer": "customers", "CustomerConnection": "customers",
 	"Cart": "carts", "Notification": "notifications", "NotificationConnection": "notifications", "SalesConnection": "sales",
+	"Product.inStock": "stock",
 }
 
 // weigh returns what the operation asks for.

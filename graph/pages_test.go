@@ -2,7 +2,10 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 	"testing"
+
+	"github.com/99designs/gqlgen/graphql"
 
 	"github.com/annalhq/annal/aggregates/order"
 	"github.com/annalhq/annal/commands"
@@ -172,4 +175,26 @@ func TestTheOtherMutations(t *testing.T) {
 		in(map[string]any{"orderId": model.GlobalID("Order", "none")})).fails("FORBIDDEN", "FORBIDDEN")
 	w.ask(ada, `mutation($in: ReturnLinesInput!) { returnLines(input: $in) { receipt { position } userErrors { code } } }`,
 		in(map[string]any{"orderId": model.GlobalID("Order", "none"), "reason": "broken", "lines": []any{map[string]any{"line": 1, "quantity": 1}}})).refused("returnLines", "ORDER_NOT_FOUND")
+}
+
+func TestAnOperationWaitsForAllThatItReads(t *testing.T) {
+	h, ok := newOdd(t, Config{}, nil, nil).(*handler)
+	if !ok {
+		t.Fatal("the API is not our handler")
+	}
+	seen := map[string][]string{
+		`{ products(first: 1) { nodes { sku } } }`:                                                                                                             {"products"},
+		`{ products(first: 1) { nodes { ...p } } } fragment p on Product { inStock }`:                                                                          {"products", "stock"},
+		`{ orders { edges { node { payment { id } shipment { id } customer { id } } } } }`:                                                                     {"customers", "orders", "payments", "shipments"},
+		`mutation { placeOrder(input: {lines: [], currency: "GBP", address: {lines: [], city: "", country: ""}, paymentToken: ""}) { receipt { position } } }`: nil,
+	}
+	for query, want := range seen {
+		op, errs := h.exec.CreateOperationContext(graphql.StartOperationTrace(t.Context()), &graphql.RawParams{Query: query})
+		if len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		if got := slices.Sorted(slices.Values(weigh(op.Operation, nil).reads)); !slices.Equal(got, want) {
+			t.Errorf("%s reads %v, want %v", query, got, want)
+		}
+	}
 }
