@@ -187,8 +187,17 @@ func printWelcome(h *home) {
 	if os.Getenv("ANNAL_RABBITMQ_URL") == "" {
 		say("  RabbitMQ    http://127.0.0.1:%d (user annal, password in %s)", h.state.RabbitMQ.Management, h.path("servers.env"))
 	}
+	say("  mails       %s", h.path("mail"))
 	say("  log         %s", h.path("annald.log"))
 	say("")
+	if _, err := os.Stat(h.path("tokens.env")); err == nil {
+		say("Tokens of a customer, an administrator and a service are in %s. A first query, and a whole session in docs/session.sh:", h.path("tokens.env"))
+		say("")
+		say("  . %s", h.path("tokens.env"))
+		say("  curl -s http://%s/graphql -H \"authorization: Bearer $ADMIN_TOKEN\" -H 'content-type: application/json' \\", http)
+		say(`    -d '{"query":"{ orders(first: 3) { nodes { number status placedAt total { amount currencyCode } } } }"}'`)
+		say("")
+	}
 }
 
 func tail(path string, n int) string {
