@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -64,7 +65,7 @@ func (p *Projector) lookUp(ctx context.Context, m *member) error {
 	var c catalogued
 	err := p.pool.QueryRow(ctx, sql, m.name, m.version).
 		Scan(&c.generation, &c.position, &c.last, &c.lastPosition, &c.store, &c.status, &c.parked, &c.feedLast, &c.feedOf)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return fault.Newf(fault.Internal, "PROJECTION_NOT_PREPARED", "projection %s is not in the catalogue; the database was not prepared", m.name)
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"io/fs"
 	"slices"
 
@@ -58,7 +59,7 @@ func (p Projection) prepare(ctx context.Context, tx pgx.Tx) error {
 			"projection %s v%d has other SQL or categories than its table was made with; raise its version", p.name, p.version)
 	case err == nil:
 		return nil
-	case err != pgx.ErrNoRows:
+	case !errors.Is(err, pgx.ErrNoRows):
 		return err
 	}
 	if err := p.create(ctx, tx); err != nil {

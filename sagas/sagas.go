@@ -54,7 +54,7 @@ var migrations embed.FS
 func Migrations() fs.FS {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		panic(err) // the embedded folder is there, or it would not compile
+		panic(err) //nolint:forbidigo // the embedded folder is there, or it would not compile
 	}
 	return files
 }

@@ -215,5 +215,5 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	l.fatal(fmt.Errorf(format, args...))
-	panic("engine: Config.Fatal returned")
+	panic("engine: Config.Fatal returned") //nolint:forbidigo // its contract is not to return: to go on would be to acknowledge what is not on disk
 }

@@ -72,7 +72,7 @@ func (l *link) live() (*connection, error) {
 
 // dial bounds the handshake as the AMQP client expects (it clears the deadline afterwards) and every later write.
 func (l *link) dial(network, address string) (net.Conn, error) {
-	conn, err := net.DialTimeout(network, address, l.cfg.DialTimeout)
+	conn, err := (&net.Dialer{Timeout: l.cfg.DialTimeout}).DialContext(context.Background(), network, address)
 	if err != nil {
 		return nil, err
 	}

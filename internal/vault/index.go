@@ -2,10 +2,8 @@ package vault
 
 import (
 	"context"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/annalhq/annal/internal/pii"
 )
@@ -74,30 +72,4 @@ func databaseFaultOrNil(err error) error {
 		return nil
 	}
 	return databaseFault(err)
-}
-
-// NormalEmail returns the form under which an e-mail address is indexed: NFC, trimmed, lower case. The part before the @ may
-// be case-sensitive by RFC 5321, but no mailbox that people use is.
-func NormalEmail(address string) string {
-	return norm.NFC.String(strings.ToLower(norm.NFC.String(strings.TrimSpace(address))))
-}
-
-// NormalPhone returns the form under which a phone number is indexed: digits, with a + in front if it was given with one
-// or with 00. It does not guess a country.
-func NormalPhone(number string) string {
-	number = strings.TrimSpace(norm.NFKC.String(number))
-	international := strings.HasPrefix(number, "+")
-	digits := strings.Map(func(r rune) rune {
-		if r < '0' || r > '9' {
-			return -1
-		}
-		return r
-	}, number)
-	if rest, ok := strings.CutPrefix(digits, "00"); ok && !international {
-		digits, international = rest, true
-	}
-	if international && digits != "" {
-		return "+" + digits
-	}
-	return digits
 }

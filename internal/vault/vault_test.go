@@ -347,16 +347,3 @@ func TestSubjectsThatCantBeNamedAreRefused(t *testing.T) {
 		}
 	}
 }
-
-func TestNormalForms(t *testing.T) {
-	for in, want := range map[string]string{" Anna@Example.ORG ": "anna@example.org", "A\u0308@x": "ä@x", "": ""} {
-		if got := vault.NormalEmail(in); got != want {
-			t.Errorf("%q: %q", in, got)
-		}
-	}
-	for in, want := range map[string]string{"+49 (30) 1-2": "+493012", "0049 30 12": "+493012", "030/12": "03012", "+": "", "": ""} {
-		if got := vault.NormalPhone(in); got != want {
-			t.Errorf("%q: %q", in, got)
-		}
-	}
-}
