@@ -18,7 +18,7 @@ var (
 	ErrMissing     = fault.New(fault.Missing, "CART_NOT_FOUND", "there is no such cart")
 	ErrCheckedOut  = fault.New(fault.Conflict, "CART_CHECKED_OUT", "the cart was checked out; open another one")
 	ErrEmpty       = fault.New(fault.Conflict, "CART_EMPTY", "there is nothing in the cart")
-	ErrFull        = fault.New(fault.Exhausted, "CART_FULL", "a cart holds 500 different items; check out, or remove some")
+	ErrFull        = fault.New(fault.Conflict, "CART_FULL", "a cart holds 500 different items; check out, or remove some")
 	ErrQuantity    = fault.New(fault.Invalid, "QUANTITY_OUT_OF_RANGE", "a quantity is between 1 and 100,000 units").At("quantity")
 	ErrItemMissing = fault.New(fault.Missing, "ITEM_NOT_IN_CART", "this SKU is not in the cart; add it first").At("sku")
 	ErrCurrency    = fault.New(fault.Conflict, "CURRENCY_MISMATCH", "the product is sold in another currency than the cart's; use another cart")
