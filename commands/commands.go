@@ -28,12 +28,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nuid"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/internal/auth"
 	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/pii"
+	"github.com/annalhq/annal/internal/telemetry"
 	"github.com/annalhq/annal/internal/vault"
 )
 
@@ -157,7 +157,7 @@ func (h *Handlers) begin(ctx context.Context, p auth.Principal, name string, m M
 	id := eventstore.CommandID(string(p.Kind), p.ID, name, m.IdempotencyKey)
 	r := request{Principal: p, Name: name, Command: id, MAC: mac, At: m.At.UTC().Truncate(time.Microsecond),
 		Correlation: m.Correlation, Causation: m.Causation, Reason: m.Reason, Channel: m.Channel, Store: store,
-		Traceparent: traceparent(ctx)}
+		Traceparent: telemetry.Traceparent(ctx)}
 	if r.Correlation == "" {
 		r.Correlation = id.String()
 	}
@@ -185,13 +185,4 @@ func validKey(k string) bool {
 		}
 	}
 	return k != ""
-}
-
-// traceparent returns the W3C trace context of ctx's span, "" without one.
-func traceparent(ctx context.Context) string {
-	s := trace.SpanContextFromContext(ctx)
-	if !s.IsValid() {
-		return ""
-	}
-	return "00-" + s.TraceID().String() + "-" + s.SpanID().String() + "-" + s.TraceFlags().String()
 }

@@ -249,7 +249,7 @@ func stopWhenAway(_ esdb.LogLevel, format string, args ...any) {
 		return
 	}
 	if err, ok := args[0].(error); ok && status.Code(err) == codes.Unavailable {
-		panic(lost{err})
+		panic(lost{err}) //nolint:forbidigo // caught by panicFault: the only way out of the official client before it dies for good (docs/adr)
 	}
 }
 

@@ -131,7 +131,7 @@ func (s *Sagas) placeCheckedOut(stream eventstore.Stream) rabbit.Command {
 	id := CommandID(stream, placeStep)
 	body, err := json.Marshal(commands.PlaceCheckedOut{Meta: commands.Meta{IdempotencyKey: id.String()}, Cart: cart.ID(stream.ID())})
 	if err != nil {
-		panic(err) // a struct of strings
+		panic(err) //nolint:forbidigo // a struct of strings always encodes
 	}
 	return rabbit.Command{ID: id, Name: "PlaceCheckedOut", Service: "order", Key: string(stream), ReplyTo: rabbit.RepliesQueue, Body: body,
 		Correlation: id.String(), Causation: uuid.Nil.String()}
