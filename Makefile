@@ -3,6 +3,7 @@ SHELL := /bin/sh
 ANNAL_HOME ?= .annal
 export ANNAL_HOME
 FOR ?= 600
+FILE ?= deploy/local/sample/online-retail-sample.csv.gz
 LOCAL = mkdir -p bin && go build -o bin/annal-local ./deploy/local && exec bin/annal-local
 .DEFAULT_GOAL := help
 
@@ -59,10 +60,38 @@ lint: ## golangci-lint, built from tools/lint
 	@bin/golangci-lint run
 
 .PHONY: check
-check: ## all that CI runs: verify, lint, test
+check: ## all that CI runs: verify, lint, test, then session, import-proof, import-disturbed and interop
 	@$(MAKE) --no-print-directory verify
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory session
+	@$(MAKE) --no-print-directory import-proof
+	@$(MAKE) --no-print-directory import-disturbed
+	@$(MAKE) --no-print-directory interop
+
+.PHONY: session
+session: ## the README's session, orders that must fail, and one key at two API processes, in a house of its own
+	@test/session.sh
+
+.PHONY: import-proof
+import-proof: ## sums of the API equal those reckoned from the file by another program: make import-proof FILE=... (default: the sample)
+	@test/import-proof.sh "$(FILE)"
+
+.PHONY: import-disturbed
+import-disturbed: ## an import through kill -9 and a wiped broker ends like one in peace: make import-disturbed FILE=...
+	@test/import-disturbed.sh "$(FILE)"
+
+.PHONY: interop
+interop: ## other people's programs against a running house: npm graphql-http, Node's @eventstore/db-client
+	@test/interop.sh
+
+.PHONY: demo
+demo: ## three minutes of a bad day before one's eyes: orders, kill -9, a wiped broker; 0 lost, 0 doubled
+	@test/demo.sh
+
+.PHONY: bench
+bench: ## append, relay, projector and API beside their bare layers, and a table of it: make bench BENCH=relay for one
+	@test/bench.sh
 
 .PHONY: test-bare
 test-bare: ## make test and make run in a bare Debian (debootstrap), as root and as a user; needs root

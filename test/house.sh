@@ -5,14 +5,15 @@
 #	house_start | house_stop | house_kill    annald in the background | drained | kill -9
 #	house_settled          wait until relay, sagas and read models stand at the same place and stay there
 #	house_digest           the digests of the read models, one a line
+#	HOUSE_PIDS             processes to be ended with the house
 set -eu
 command -v curl >/dev/null || { echo "this needs curl" >&2; exit 1; }
 
 free_port() {
 	while :; do
-		port=$((20000 + $(od -An -N2 -tu2 /dev/urandom) % 12000))
-		curl -s --connect-timeout 1 -o /dev/null "http://127.0.0.1:$port" && continue
-		[ $? = 7 ] && echo "$port" && return # 7: nobody listens
+		_port=$((20000 + $(od -An -N2 -tu2 /dev/urandom) % 12000))
+		curl -s --connect-timeout 1 -o /dev/null "http://127.0.0.1:$_port" && continue
+		[ $? = 7 ] && echo "$_port" && return # 7: nobody listens
 	done
 }
 
@@ -33,6 +34,7 @@ house_open() {
 house_close() {
 	status=$?
 	trap - EXIT
+	for pid in ${HOUSE_PIDS:-}; do kill "$pid" 2>/dev/null || :; done # what the script left running
 	if [ "$status" != 0 ] && [ -e "$ANNAL_HOME/annald.log" ]; then
 		echo "== failed ($status); the end of annald.log:" >&2
 		tail -n 15 "$ANNAL_HOME/annald.log" >&2
@@ -56,16 +58,16 @@ house_metrics() { curl -sS "http://$ANNAL_ADMIN_LISTEN/metrics"; }
 
 # house_settled [seconds]: three equal looks, a second apart, at which all stand at the same position.
 house_settled() {
-	looks=0 before=
+	_looks=0 _before=
 	for _ in $(seq "${1:-300}"); do
-		now=$(house_metrics | awk '/^annal_relay_checkpoint_position |^annal_feed_position/ { print $2 }' | sort -u)
-		if [ "$(house_metrics | awk '/^annal_relay_leader / { print $2 }')" = 1 ] && [ -n "$now" ] && [ "$(echo "$now" | wc -l)" -eq 1 ] && [ "$now" = "$before" ]; then
-			looks=$((looks + 1))
+		_now=$(house_metrics | awk '/^annal_relay_checkpoint_position |^annal_feed_position/ { print $2 }' | sort -u)
+		if [ "$(house_metrics | awk '/^annal_relay_leader / { print $2 }')" = 1 ] && [ -n "$_now" ] && [ "$(echo "$_now" | wc -l)" -eq 1 ] && [ "$_now" = "$_before" ]; then
+			_looks=$((_looks + 1))
 		else
-			looks=0
+			_looks=0
 		fi
-		[ "$looks" -lt 3 ] || return 0
-		before=$now
+		[ "$_looks" -lt 3 ] || return 0
+		_before=$_now
 		sleep 1
 	done
 	echo "not settled after ${1:-300} s: $(house_metrics | grep -E '^annal_(relay_checkpoint_position|relay_leader|feed_position)')" >&2

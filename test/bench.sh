@@ -1,0 +1,29 @@
+#!/bin/sh
+# `make bench`: the benchmarks that measure the product beside its bare layer in the same run, one after the other, and one table of
+# what they report. Absolute figures move with the machine; the ratios are what counts. BENCH selects by name.
+set -eu
+mkdir -p bin
+go build -o bin/annal-local ./deploy/local
+bin/annal-local servers >/dev/null
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+status=0
+bench() { # package, pattern, benchtime
+	case "$1 $2" in *${BENCH:-}*) ;; *) return 0 ;; esac
+	echo "== $1 $2 (load $(cut -d ' ' -f 1-3 /proc/loadavg 2>/dev/null || echo unknown))"
+	go test -run '^$' -bench "$2" -benchtime "$3" -count 1 -timeout 10m "$1" >"$out.now" 2>&1 || { cat "$out.now"; status=1; }
+	grep '^Benchmark' "$out.now" | tee -a "$out" | cut -c 1-160
+	rm -f "$out.now"
+}
+bench ./eventstore/engine '^BenchmarkAppend$' 1x
+bench ./eventstore '^Benchmark(Append|ReadAll)$' 2s
+bench ./eventstore/server '^Benchmark' 1x
+bench ./relay '^BenchmarkRelay$' 1x
+bench ./projections '^BenchmarkProjector$' 1x
+bench ./graph '^Benchmark' 2s
+bench ./sagas '^BenchmarkOneLineOrders$' 2000x
+echo
+echo 'all of it, a measure a line:'
+awk '{ name = $1; sub(/^Benchmark/, "", name); sub(/-[0-9]+$/, "", name)
+	for (i = 3; i < NF; i += 2) if ($(i + 1) !~ /^(ns|B|allocs)\/op$/) printf "%-32s %14s  %s\n", name, $i, $(i + 1) }' "$out"
+exit $status
