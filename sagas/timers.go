@@ -48,7 +48,10 @@ func (s *Sagas) ring(ctx context.Context) error {
 		} else {
 			backoff.Reset()
 		}
-		timer.Reset(s.until(next))
+		if !next.IsZero() {
+			s.alarm.set(next) // else the next timer that is set, a later one, would put this one off
+		}
+		timer.Reset(s.until(s.alarm.at()))
 	}
 }
 
