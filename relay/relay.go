@@ -49,7 +49,7 @@ var migrations embed.FS
 func Migrations() fs.FS {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		panic(err) // the folder is compiled in
+		panic(err) //nolint:forbidigo // the folder is compiled in
 	}
 	return sub
 }

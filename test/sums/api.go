@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -58,7 +59,7 @@ func ask(api, token string, variables map[string]any) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	req, err := http.NewRequest(http.MethodPost, api, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, api, bytes.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}

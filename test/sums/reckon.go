@@ -161,5 +161,5 @@ func timeOf(s string) time.Time {
 			return t
 		}
 	}
-	panic(fmt.Sprintf("no date: %q", s)) // a file that this proof can't be made with
+	panic(fmt.Sprintf("no date: %q", s)) //nolint:forbidigo // a file that this proof can't be made with
 }
