@@ -56,11 +56,12 @@ house_kill() { kill -9 "$(awk '/"daemon"/ { ours = 1 } ours && /"pid"/ { gsub(/[
 
 house_metrics() { curl -sS "http://$ANNAL_ADMIN_LISTEN/metrics"; }
 
-# house_settled [seconds]: three equal looks, a second apart, at which all stand at the same position.
+# house_settled [seconds]: three equal looks, a second apart, at which all stand at the same position. A relay that has confirmed nothing
+# since its start says 0.
 house_settled() {
 	_looks=0 _before=
 	for _ in $(seq "${1:-300}"); do
-		_now=$(house_metrics | awk '/^annal_relay_checkpoint_position |^annal_feed_position/ { print $2 }' | sort -u)
+		_now=$(house_metrics | awk '/^annal_feed_position/ || /^annal_relay_checkpoint_position / && $2 > 0 { print $2 }' | sort -u)
 		if [ "$(house_metrics | awk '/^annal_relay_leader / { print $2 }')" = 1 ] && [ -n "$_now" ] && [ "$(echo "$_now" | wc -l)" -eq 1 ] && [ "$_now" = "$_before" ]; then
 			_looks=$((_looks + 1))
 		else
