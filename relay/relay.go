@@ -205,6 +205,7 @@ func (r *Relay) verify(ctx context.Context, store eventstore.StoreID, cp *checkp
 
 // publishOn runs sessions behind the confirmed prefix until ctx ends or a failure asks for somebody's decision.
 func (r *Relay) publishOn(ctx context.Context, cp *checkpoint) error {
+	r.metrics.checkpoint.Set(float64(cp.position))
 	backoff := rabbit.NewBackoff(r.cfg.MinBackoff, r.cfg.MaxBackoff)
 	for {
 		before := cp.position

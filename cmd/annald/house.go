@@ -62,7 +62,8 @@ func (d *Daemon) rabbit() (*rabbit.Broker, *rabbit.Bus, error) {
 	d.closers = append(d.closers, func(context.Context) error { bus.Close(); return nil })
 	d.house.broker, d.house.bus = broker, bus
 	// A broker that is away costs latency, not correctness: the check is told, readiness does not depend on it.
-	d.checks = append(d.checks, run.Check{Name: "rabbitmq", Optional: true, Probe: func(context.Context) error { return broker.Ping() }})
+	d.checks = append(d.checks, run.Check{Name: "rabbitmq", Optional: true, Probe: func(context.Context) error { return broker.Ping() }},
+		run.Check{Name: "rabbitmq topology", Probe: func(context.Context) error { return broker.Mismatch() }})
 	return broker, bus, nil
 }
 

@@ -25,7 +25,7 @@ func (b *Broker) Consume(l Layout, queue string, prefetch int) (*Consumption, er
 	if err != nil {
 		return nil, err
 	}
-	deliveries, err := consume(ch, l, queue, prefetch)
+	deliveries, err := b.open(ch, l, queue, prefetch)
 	if err != nil {
 		_ = ch.Close() // a refused declaration has closed it already
 		return nil, err
@@ -36,8 +36,8 @@ func (b *Broker) Consume(l Layout, queue string, prefetch int) (*Consumption, er
 	return c, nil
 }
 
-func consume(ch *amqp.Channel, l Layout, queue string, prefetch int) (<-chan amqp.Delivery, error) {
-	if err := declare(ch, l); err != nil {
+func (b *Broker) open(ch *amqp.Channel, l Layout, queue string, prefetch int) (<-chan amqp.Delivery, error) {
+	if err := b.declare(ch, l); err != nil {
 		return nil, err
 	}
 	if err := ch.Qos(prefetch, 0, false); err != nil {

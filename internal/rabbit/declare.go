@@ -19,19 +19,21 @@ func (b *Broker) Declare(l Layout) error {
 		return err
 	}
 	defer ch.Close() //nolint:errcheck // a refused declaration has closed it already
-	return declare(ch, l)
+	return b.declare(ch, l)
 }
 
-func declare(ch *amqp.Channel, l Layout) error {
+func (b *Broker) declare(ch *amqp.Channel, l Layout) error {
 	for _, e := range l.Exchanges {
 		if err := ch.ExchangeDeclare(e.Name, e.Kind, true, false, false, false, nil); err != nil {
-			return mismatch(err, "exchange", e.Name)
+			return b.differs("exchange "+e.Name, mismatch(err, "exchange", e.Name))
 		}
+		b.agrees("exchange " + e.Name)
 	}
 	for _, q := range l.Queues {
 		if _, err := ch.QueueDeclare(q.Name, true, false, false, false, amqp.Table(q.Args)); err != nil {
-			return mismatch(err, "queue", q.Name)
+			return b.differs("queue "+q.Name, mismatch(err, "queue", q.Name))
 		}
+		b.agrees("queue " + q.Name)
 	}
 	for _, bind := range l.Bindings {
 		if err := declareBinding(ch, bind); err != nil {
@@ -39,6 +41,27 @@ func declare(ch *amqp.Channel, l Layout) error {
 		}
 	}
 	return nil
+}
+
+// differs remembers a refused declaration for Mismatch.
+func (b *Broker) differs(what string, err error) error {
+	if errors.Is(err, ErrTopology) {
+		b.mismatches.Store(what, err)
+	}
+	return err
+}
+
+func (b *Broker) agrees(what string) { b.mismatches.Delete(what) }
+
+// Mismatch returns ErrTopology while the broker holds a queue or exchange of ours with other arguments than this program
+// declares: who works on it can't, and tries again. nil if nothing is known to differ.
+func (b *Broker) Mismatch() error {
+	var first error
+	b.mismatches.Range(func(_, err any) bool {
+		first = err.(error) //nolint:forcetypeassert // differs stores nothing else
+		return false
+	})
+	return first
 }
 
 func declareBinding(ch *amqp.Channel, b Binding) error {

@@ -51,7 +51,7 @@ func (b *Bus) listen(ctx context.Context, lost func(), handle func(Notice)) erro
 		return err
 	}
 	defer ch.Close() //nolint:errcheck // it may be gone already
-	notices, err := noticeQueue(ch)
+	notices, err := b.broker.noticeQueue(ch)
 	if err != nil {
 		return err
 	}
@@ -76,9 +76,9 @@ func (b *Bus) listen(ctx context.Context, lost func(), handle func(Notice)) erro
 }
 
 // noticeQueue declares this process's own queue: exclusive, gone with the connection. (Exclusive queues can't be quorum queues.)
-func noticeQueue(ch *amqp.Channel) (<-chan amqp.Delivery, error) {
+func (b *Broker) noticeQueue(ch *amqp.Channel) (<-chan amqp.Delivery, error) {
 	const prefetch = 256
-	if err := declare(ch, Layout{Exchanges: []Exchange{{NoticesExchange, "fanout"}}}); err != nil {
+	if err := b.declare(ch, Layout{Exchanges: []Exchange{{NoticesExchange, "fanout"}}}); err != nil {
 		return nil, err
 	}
 	q, err := ch.QueueDeclare("", false, true, true, false, amqp.Table{

@@ -23,6 +23,7 @@ package rabbit
 
 import (
 	"crypto/tls"
+	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -65,6 +66,8 @@ type Broker struct {
 	cfg     Config
 	publish *link
 	consume *link
+
+	mismatches sync.Map // "queue name" -> error: declarations that the broker refused because of other arguments
 }
 
 // Open checks the configuration; it doesn't dial. Error: Invalid if the URL can't be read.

@@ -89,6 +89,13 @@ func TestAQueueWithOtherArgumentsIsNamed(t *testing.T) {
 			t.Errorf("%q does not say %q", err, part)
 		}
 	}
+	if got := b.Mismatch(); !errors.Is(got, ErrTopology) {
+		t.Errorf("readiness is not told: %v", got)
+	}
+	must(t, b.Declare(testLayout(map[string]any{"x-queue-type": "quorum", "x-max-length": int64(5)})))
+	if got := b.Mismatch(); got != nil {
+		t.Errorf("after it was mended: %v", got)
+	}
 }
 
 func TestALoginThatIsRefusedSaysSoWithoutThePassword(t *testing.T) {
