@@ -64,11 +64,8 @@ func ChangeItem(s State, sku string, quantity int64) ([]Event, error) {
 	if quantity < 1 || quantity > MaxQuantity {
 		return nil, ErrQuantity
 	}
-	switch s.Quantity(sku) {
-	case 0:
+	if s.Quantity(sku) == 0 {
 		return nil, ErrItemMissing
-	case quantity:
-		return nil, nil
 	}
 	return []Event{ItemChanged{Cart: s.Cart, Customer: s.Customer, SKU: sku, Quantity: quantity}}, nil
 }

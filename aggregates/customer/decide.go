@@ -41,9 +41,6 @@ func UpdateProfile(s State, name, email, phone pii.Sealed) ([]Event, error) {
 	if !s.Exists() {
 		return nil, ErrMissing
 	}
-	if name.IsZero() && email.IsZero() && phone.IsZero() {
-		return nil, nil
-	}
 	return []Event{ProfileUpdated{Customer: s.Customer, Name: name, Email: email, Phone: phone}}, nil
 }
 
@@ -90,9 +87,6 @@ func SetPreferences(s State, p Preferences) ([]Event, error) {
 	if !ValidLanguage(p.Language) {
 		return nil, ErrLanguage
 	}
-	if p == s.Preferences {
-		return nil, nil
-	}
 	return []Event{PreferencesSet{Customer: s.Customer, Mail: p.Mail, SMS: p.SMS, Push: p.Push, Language: p.Language}}, nil
 }
 
@@ -106,9 +100,6 @@ func ChangeTier(s State, tier Tier, reason string) ([]Event, error) {
 	}
 	if !printable(reason, 1, 500) {
 		return nil, ErrReason
-	}
-	if tier == s.Tier {
-		return nil, nil
 	}
 	return []Event{TierChanged{Customer: s.Customer, Tier: tier, Reason: reason}}, nil
 }

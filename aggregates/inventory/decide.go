@@ -30,7 +30,8 @@ func Receive(s State, sku SKU, quantity int64, reference string) ([]Event, error
 }
 
 // Adjust corrects what is in the house: a WriteOff takes quantity units away, a Count says that quantity units were
-// found. A count that finds what the books say does nothing. Faults: ErrCause, ErrQuantity, ErrReason, ErrBelowReserved.
+// found. A count that finds what the books say is an event too, with Delta 0: that
+// somebody counted is a fact, and an accepted command must be found in the stream when it comes again. Faults: ErrCause, ErrQuantity, ErrReason, ErrBelowReserved.
 func Adjust(s State, sku SKU, cause Adjustment, quantity int64, reason string) ([]Event, error) {
 	if reason == "" || len(reason) > 4*500 {
 		return nil, ErrReason
@@ -47,9 +48,6 @@ func Adjust(s State, sku SKU, cause Adjustment, quantity int64, reason string) (
 	if s.OnHand+delta < s.Reserved {
 		return nil, ErrBelowReserved
 	}
-	if delta == 0 {
-		return nil, nil
-	}
 	return s.withLow(sku, Adjusted{SKU: sku, Delta: delta, Cause: cause, Reason: reason}), nil
 }
 
@@ -57,9 +55,6 @@ func Adjust(s State, sku SKU, cause Adjustment, quantity int64, reason string) (
 func SetThreshold(s State, sku SKU, threshold int64) ([]Event, error) {
 	if threshold < 0 || threshold > MaxQuantity {
 		return nil, ErrThreshold
-	}
-	if threshold == s.Threshold {
-		return nil, nil
 	}
 	return s.withLow(sku, ThresholdSet{SKU: sku, Threshold: threshold}), nil
 }

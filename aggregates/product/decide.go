@@ -63,10 +63,7 @@ func Revise(s State, r Revision) ([]Event, error) {
 		return nil, err
 	}
 	e := Revised{SKU: s.SKU, Name: changed(s.Name, r.Name), Description: changed(s.Description, r.Description), Price: changed(s.Price, r.Price)}
-	if e.Name == nil && e.Description == nil && e.Price == nil {
-		return nil, nil
-	}
-	return []Event{e}, nil
+	return []Event{e}, nil // of nothing, too: an accepted command must be found in the stream when it comes again
 }
 
 // Discontinue ends the sale; of a product whose sale has ended it is accepted and does nothing. Faults: ErrMissing, ErrReason.
