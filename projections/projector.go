@@ -61,8 +61,12 @@ func New(pool *pgxpool.Pool, cfg Config) (*Projector, error) {
 	if cfg.Decode == nil {
 		cfg.Decode = aggregates.Decode
 	}
-	if cfg.Failpoint == nil {
-		cfg.Failpoint = func(string) error { return nil }
+	failpoint := cfg.Failpoint
+	cfg.Failpoint = func(point string) error { // a kill looks like a lost connection
+		if failpoint == nil {
+			return nil
+		}
+		return fault.Wrap(failpoint(point), fault.Unavailable, "FAILPOINT", "stopped there by a test")
 	}
 	p := &Projector{pool: pool, cfg: cfg, wake: make(chan struct{}, 1)}
 	for _, projection := range cfg.Projections {

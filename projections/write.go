@@ -3,6 +3,8 @@ package projections
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"sort"
 
 	"github.com/google/uuid"
@@ -197,14 +199,15 @@ const (
 	broken             // the projection can't work: its table is gone, a right is missing
 )
 
-// severity classifies by SQLSTATE (PostgreSQL manual, appendix A). An error without one is a lost connection.
+// severity classifies by SQLSTATE (PostgreSQL manual, appendix A). An error without one is a lost connection, or a defect of
+// ours such as a value that can't be encoded: to repeat that would stop the group for ever.
 func severity(err error) int {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		if f := (*fault.Error)(nil); errors.As(err, &f) && f.Kind == fault.Internal {
-			return broken
+		if lostConnection(err) {
+			return transient
 		}
-		return transient
+		return broken
 	}
 	if pg.Code == "AN001" {
 		return overtaken
@@ -216,6 +219,20 @@ func severity(err error) int {
 		return transient
 	}
 	return broken
+}
+
+func lostConnection(err error) bool {
+	if f := (*fault.Error)(nil); errors.As(err, &f) {
+		return f.Kind.Retryable()
+	}
+	var network net.Error
+	var connect *pgconn.ConnectError
+	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return errors.As(err, &network) || errors.As(err, &connect) || pgconn.SafeToRetry(err) || pgconn.Timeout(err)
 }
 
 // refusal is what the caller of Apply gets.
