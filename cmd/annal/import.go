@@ -95,10 +95,19 @@ func importFile(ctx context.Context, t *tool, path string, icfg onlineretail.Con
 		return err
 	}
 	rep.Finished, rep.Seconds, rep.Replayed, rep.Refusals = true, time.Since(began).Seconds(), p.Replayed.Load(), p.Cancelled.Load()
-	if err := rep.save(where); err != nil {
+	differing := p.Differing()
+	rep.NotImported = append(rep.NotImported, differing...)
+	if len(differing) > 0 {
+		rep.ByReason[onlineretail.Differs] = len(differing)
+	}
+	if err := errors.Join(rep.save(where), rep.print(stdout)); err != nil {
 		return err
 	}
-	return rep.print(stdout)
+	if len(differing) > 0 {
+		return fault.Newf(fault.Conflict, "IMPORT_DIFFERS", "%d invoices, the first of them %s, are in the shop with other lines already and stay as they are; `annal import report --lines` lists them",
+			len(differing), differing[0].Invoice)
+	}
+	return nil
 }
 
 func readPlan(path string) (*onlineretail.Plan, *report, error) {
@@ -111,6 +120,9 @@ func readPlan(path string) (*onlineretail.Plan, *report, error) {
 		return nil, nil, fault.Wrap(err, fault.Missing, "IMPORT_FILE", "the file can't be opened")
 	}
 	defer func() { _ = file.Close() }() // only read
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, nil, fault.New(fault.Invalid, "IMPORT_FILE", "this is not a file; give a CSV file, gzipped or not")
+	}
 	sheet, err := onlineretail.Read(file, zone)
 	if err != nil {
 		return nil, nil, err

@@ -62,6 +62,7 @@ const (
 	Malformed      Reason = "malformed"   // a field that can't be read
 	UnknownCountry Reason = "unknown-country"
 	Unmatched      Reason = "unmatched-cancellation"
+	Differs        Reason = "differs-from-an-earlier-import" // the invoice is in the shop with other lines: it stays as it is
 )
 
 // Sheet is what a file holds.
@@ -76,5 +77,7 @@ type Sheet struct {
 // The faults of a file as a whole; nothing is imported.
 var (
 	ErrHeader    = fault.New(fault.Invalid, "IMPORT_COLUMNS", "the first line must name the columns InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice, CustomerID, Country")
+	ErrQuote     = fault.New(fault.Invalid, "IMPORT_QUOTE", "a quotation mark is not closed in its line")
+	ErrTooLarge  = fault.New(fault.Exhausted, "IMPORT_TOO_LARGE", "the file holds more than 256 MiB; split it by months")
 	ErrTruncated = fault.New(fault.Invalid, "IMPORT_TRUNCATED", "the file ends in the middle; fetch it again")
 )

@@ -3,6 +3,7 @@ package onlineretail_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -22,9 +23,14 @@ func london(t testing.TB) *time.Location {
 	return zone
 }
 
+// zeros never end.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
 func read(t *testing.T, lines ...string) *onlineretail.Sheet {
 	t.Helper()
-	s, err := onlineretail.Read(strings.NewReader(header+strings.Join(lines, "\r\n")), london(t))
+	s, err := onlineretail.Read(strings.NewReader(header+strings.Join(lines, "\r\n")+"\r\n"), london(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +83,18 @@ func TestAFileOfAnotherFormIsRefusedByName(t *testing.T) {
 		if !errors.Is(err, onlineretail.ErrHeader) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%q: %v", in, err)
 		}
+	}
+	whole := header + "1,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850,United Kingdom"
+	for n := len(header) + 1; n < len(whole); n++ {
+		if _, err := onlineretail.Read(strings.NewReader(whole[:n]), london(t)); !errors.Is(err, onlineretail.ErrTruncated) && whole[n-1] != ',' {
+			t.Errorf("cut after %q: %v", whole[len(header):n], err)
+		}
+	}
+	if _, err := onlineretail.Read(strings.NewReader(header+"1,\"85123A,HEART\r\n2,a,b,c,d,e,f,g\r\n"), london(t)); !errors.Is(err, onlineretail.ErrQuote) {
+		t.Errorf("an open quote: %v", err)
+	}
+	if _, err := onlineretail.Read(io.MultiReader(strings.NewReader(header+"\""), zeros{}), london(t)); !errors.Is(err, onlineretail.ErrTooLarge) {
+		t.Errorf("an endless field: %v", err)
 	}
 	if _, err := onlineretail.Read(strings.NewReader("\x1f\x8b\x08\x00"), london(t)); !errors.Is(err, onlineretail.ErrTruncated) {
 		t.Errorf("truncated gzip: %v", err)

@@ -45,7 +45,8 @@ func Read(r io.Reader, zone *time.Location) (*Sheet, error) {
 		return nil, err
 	}
 	digest := sha256.New()
-	rows := csv.NewReader(io.TeeReader(plain, digest))
+	source := &source{r: plain}
+	rows := csv.NewReader(io.TeeReader(source, digest))
 	rows.FieldsPerRecord = -1
 	rows.ReuseRecord = true
 	at, err := readHeader(rows)
@@ -62,8 +63,14 @@ func Read(r io.Reader, zone *time.Location) (*Sheet, error) {
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) {
 			return nil, ErrTruncated
 		}
+		if errors.Is(err, ErrTooLarge) {
+			return nil, ErrTooLarge
+		}
 		s.Lines++
 		if bad := (*csv.ParseError)(nil); errors.As(err, &bad) {
+			if bad.Line > bad.StartLine {
+				return nil, ErrQuote.Because("a quotation mark in line %d is not closed in that line; mend it, or fetch the file again", bad.StartLine)
+			}
 			s.Refused = append(s.Refused, Refused{Number: bad.StartLine, Reason: Malformed, Detail: bad.Err.Error()})
 			continue
 		}
@@ -81,8 +88,42 @@ func Read(r io.Reader, zone *time.Location) (*Sheet, error) {
 		}
 		p.sort(s, number, row)
 	}
+	if s.endsInTheMiddle(source.last) {
+		return nil, ErrTruncated
+	}
 	s.Digest = hex.EncodeToString(digest.Sum(nil))
 	return s, nil
+}
+
+// endsInTheMiddle reports whether the last line has no line ending and can't be read: a whole file may lack the one or the other.
+func (s *Sheet) endsInTheMiddle(last byte) bool {
+	if last == '\n' || len(s.Refused) == 0 {
+		return false
+	}
+	r := s.Refused[len(s.Refused)-1]
+	return r.Number > s.Lines && (r.Reason == Malformed || r.Reason == UnknownCountry)
+}
+
+// maxFile bounds what a file may hold, uncompressed: 20 times what a year of this retailer takes. It also bounds what a
+// single field can make the parser keep.
+const maxFile = 256 << 20
+
+// A source counts what is read and remembers the last byte.
+type source struct {
+	r    io.Reader
+	n    int64
+	last byte
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	if n > 0 {
+		s.last = b[n-1]
+	}
+	if s.n += int64(n); s.n > maxFile {
+		return n, ErrTooLarge
+	}
+	return n, err
 }
 
 func unzip(r io.Reader) (io.Reader, error) {

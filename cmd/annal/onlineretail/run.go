@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +44,22 @@ type Progress struct {
 	AllProducts, AllCustomers, AllOrders, AllReturns int64
 	Replayed                                         atomic.Int64 // were there already
 	Cancelled                                        atomic.Int64 // orders that the shop refused to carry out
+
+	mu      sync.Mutex
+	differs []Refused
+}
+
+// Differing returns the invoices that are in the shop already with other lines than this file's; they stay as they are.
+func (p *Progress) Differing() []Refused {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.differs)
+}
+
+func (p *Progress) differ(invoice string, line int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.differs = append(p.differs, Refused{Number: line, Invoice: invoice, Reason: Differs})
 }
 
 // Done returns how many of the import's steps are done, and how many there are.
@@ -178,6 +196,12 @@ func (r *runner) customer(ctx context.Context, i int) error {
 
 func (r *runner) order(ctx context.Context, o Order, customer string, returns []Return) error {
 	id, err := r.place(ctx, o, customer)
+	if errors.Is(err, commands.ErrKeyReused) {
+		r.progress.differ(o.Invoice, o.Lines[0].Number)
+		r.progress.Orders.Add(1)
+		r.progress.Returns.Add(int64(len(returns))) // they name lines of this file's order
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -232,6 +256,11 @@ func (r *runner) takeBack(ctx context.Context, id order.ID, back Return) error {
 		number = done.Return
 		return err
 	})
+	if errors.Is(err, commands.ErrKeyReused) {
+		r.progress.differ(back.Invoice, 0)
+		r.progress.Returns.Add(1)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
