@@ -4,7 +4,7 @@ ANNAL_HOME ?= .annal
 export ANNAL_HOME
 FOR ?= 600
 FILE ?= deploy/local/sample/online-retail-sample.csv.gz
-LOCAL = mkdir -p bin && go build -o bin/annal-local ./deploy/local && exec bin/annal-local
+LOCAL = mkdir -p bin && { [ -e bin/annal-local ] || echo building annal-local; } && go build -o bin/annal-local ./deploy/local && exec bin/annal-local
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -32,9 +32,9 @@ down: ## stop annald and both servers; the data stays
 	@$(LOCAL) down
 
 .PHONY: clean
-clean: ## down, then remove all data and binaries
+clean: ## down, then remove all data, and the binaries unless ANNAL_HOME names another home
 	@$(LOCAL) clean
-	@rm -rf bin
+	@case "$$ANNAL_HOME" in "" | .annal | "$(CURDIR)/.annal") rm -rf bin ;; *) echo "bin stays: it belongs to all homes" ;; esac
 
 .PHONY: build
 build: ## bin/annald and bin/annal

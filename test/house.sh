@@ -42,7 +42,7 @@ house_close() {
 	if [ "${KEEP:-}" = 1 ]; then
 		echo "kept: ANNAL_HOME=$ANNAL_HOME ANNAL_HTTP_LISTEN=$ANNAL_HTTP_LISTEN ANNAL_ADMIN_LISTEN=$ANNAL_ADMIN_LISTEN ANNAL_EVENTSTORE_LISTEN=$ANNAL_EVENTSTORE_LISTEN" >&2
 	else
-		bin/annal-local clean >&2 || status=1
+		{ bin/annal-local clean >&2 && rm -rf "$ANNAL_HOME"; } || status=1 # what scripts put there is ours too
 	fi
 	exit $status
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/annalhq/annal/internal/config"
 )
 
 // drain is how long annald may take to finish what it began (its own deadline is 20 s).
@@ -27,19 +30,33 @@ func foreground(ctx context.Context, h *home) error {
 	for daemon.alive() {
 		if pause(ctx, 300*time.Millisecond) != nil {
 			say("draining")
-			return h.locked(context.WithoutCancel(ctx), h.stopDaemon)
+			return h.locked(context.WithoutCancel(ctx), h.stop)
 		}
 	}
-	return h.locked(ctx, h.explainEnd)
-}
-
-// explainEnd tells a `make stop` in another terminal, which clears the record, from a daemon that died.
-func (h *home) explainEnd(context.Context) error {
-	if h.state.Daemon.PID == 0 {
+	if _, err := os.Stat(h.dir); errors.Is(err, fs.ErrNotExist) { // a `make clean` elsewhere
 		say("stopped")
 		return nil
 	}
-	return fmt.Errorf("annald ended by itself; the end of %s:\n%s", h.path("annald.log"), tail(h.path("annald.log"), 15))
+	return h.locked(ctx, func(context.Context) error { return h.explainEnd(daemon) })
+}
+
+// explainEnd tells a `make stop` in another terminal, which clears the record, from a daemon that died.
+func (h *home) explainEnd(daemon process) error {
+	if h.state.Daemon != daemon {
+		say("stopped")
+		return nil
+	}
+	return fmt.Errorf("annald ended by itself; %s", h.logEnd())
+}
+
+// logEnd is what annald has said since this start.
+func (h *home) logEnd() string {
+	path := h.path("annald.log")
+	text := tail(path, h.logFrom, 15)
+	if text == "" {
+		return "it wrote nothing to " + path
+	}
+	return fmt.Sprintf("the end of %s:\n%s", path, text)
 }
 
 // background is `make start`: the same, but it leaves the daemon behind.
@@ -48,14 +65,17 @@ func background(ctx context.Context, h *home) error {
 }
 
 func launch(ctx context.Context, h *home, began time.Time, how string) error {
-	built := make(chan error, 1)
-	go func() { built <- loud(exec.CommandContext(ctx, "go", "build", "-o", "bin/", "./cmd/...")) }()
 	err := h.locked(ctx, func(ctx context.Context) error {
-		err := h.refuseSecond()
-		if err == nil {
-			err = h.startServers(ctx)
+		// What would be refused in the end is refused before anything is started.
+		if err := h.refuseSecond(); err != nil {
+			return err
 		}
-		if err := errors.Join(err, <-built); err != nil {
+		if err := h.preflight(); err != nil {
+			return err
+		}
+		built := make(chan error, 1)
+		go func() { built <- build(ctx) }()
+		if err := errors.Join(h.startServers(ctx), <-built); err != nil {
 			return err
 		}
 		return h.startDaemon(ctx)
@@ -71,6 +91,13 @@ func launch(ctx context.Context, h *home, began time.Time, how string) error {
 	return nil
 }
 
+// build makes the programs. A build that has little to do is over before it would be told.
+func build(ctx context.Context) error {
+	telling := time.AfterFunc(time.Second, func() { say("building annald and annal") })
+	defer telling.Stop()
+	return loud(exec.CommandContext(ctx, "go", "build", "-o", "bin/", "./cmd/..."))
+}
+
 func (h *home) refuseSecond() error {
 	if h.state.Daemon.alive() {
 		return fmt.Errorf("annald of this home runs already as process %d: `make stop` ends it", h.state.Daemon.PID)
@@ -79,7 +106,8 @@ func (h *home) refuseSecond() error {
 }
 
 func (h *home) startDaemon(ctx context.Context) error {
-	if err := h.addressesFree(); err != nil {
+	// Once more: the servers have drawn ports since, and a stranger on ours could answer /readyz in annald's place.
+	if err := h.preflight(); err != nil {
 		return err
 	}
 	log, err := os.OpenFile(h.path("annald.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -87,6 +115,11 @@ func (h *home) startDaemon(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the daemon has its own descriptor of it
+	info, err := log.Stat()
+	if err != nil {
+		return err
+	}
+	h.logFrom = info.Size()
 	binary, err := filepath.Abs("bin/annald")
 	if err != nil {
 		return err
@@ -110,21 +143,39 @@ func (h *home) startDaemon(ctx context.Context) error {
 	return h.awaitReady(ctx, ended)
 }
 
-// addressesFree refuses before the start what annald would refuse after it: else a stranger on our port could answer
-// /readyz in its place.
-func (h *home) addressesFree() error {
-	for _, a := range [][2]string{
-		{"ANNAL_HTTP_LISTEN", "127.0.0.1:8080"}, {"ANNAL_ADMIN_LISTEN", "127.0.0.1:8081"}, {"ANNAL_EVENTSTORE_LISTEN", "127.0.0.1:2113"},
-	} {
-		l, err := net.Listen("tcp", h.listen(a[0], a[1]))
-		if err != nil {
-			return fmt.Errorf("%s can't be listened on: set %s to another address (%w)", h.listen(a[0], a[1]), a[0], err)
-		}
-		if err := l.Close(); err != nil {
-			return err
-		}
+// preflight refuses before the start what annald would refuse after it: settings and addresses, all that are wrong at once.
+func (h *home) preflight() error {
+	env, err := h.daemonEnv()
+	if err != nil {
+		return err
 	}
-	return nil
+	cfg, err := config.Parse(env)
+	if err != nil {
+		return err
+	}
+	wanted := [][2]string{{"ANNAL_HTTP_LISTEN", cfg.HTTPListen}, {"ANNAL_ADMIN_LISTEN", cfg.AdminListen}}
+	if cfg.StoreIsEmbedded() {
+		wanted = append(wanted, [2]string{"ANNAL_EVENTSTORE_LISTEN", cfg.EventStoreListen})
+	}
+	return addressesFree(wanted)
+}
+
+// addressesFree takes pairs of a setting and its address. All are held to the end, so two that are the same are found too.
+func addressesFree(wanted [][2]string) error {
+	var held []net.Listener
+	var errs []error
+	for _, w := range wanted {
+		l, err := net.Listen("tcp", w[1])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s can't be listened on: set %s to another address (%w)", w[1], w[0], err))
+			continue
+		}
+		held = append(held, l)
+	}
+	for _, l := range held {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (h *home) awaitReady(ctx context.Context, ended <-chan error) error {
@@ -132,7 +183,7 @@ func (h *home) awaitReady(ctx context.Context, ended <-chan error) error {
 	for until := time.Now().Add(60 * time.Second); time.Now().Before(until); {
 		select {
 		case err := <-ended:
-			return errors.Join(fmt.Errorf("annald does not start; the end of %s:\n%s", h.path("annald.log"), tail(h.path("annald.log"), 15)), err)
+			return errors.Join(fmt.Errorf("annald does not start; %s", h.logEnd()), err)
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), h.stopDaemon(context.WithoutCancel(ctx)))
 		case <-time.After(100 * time.Millisecond):
@@ -182,6 +233,7 @@ func printWelcome(h *home) {
 	http, admin := h.listen("ANNAL_HTTP_LISTEN", "127.0.0.1:8080"), h.listen("ANNAL_ADMIN_LISTEN", "127.0.0.1:8081")
 	say("")
 	say("  GraphQL     http://%s/graphql", http)
+	say("  GraphiQL    http://%s/graphiql (the API in a browser)", http)
 	say("  health      http://%s/readyz?verbose", http)
 	say("  metrics     http://%s/metrics", admin)
 	if os.Getenv("ANNAL_RABBITMQ_URL") == "" {
@@ -200,10 +252,11 @@ func printWelcome(h *home) {
 	}
 }
 
-func tail(path string, n int) string {
+// tail is the last n lines of what stands in the file behind its first bytes.
+func tail(path string, from int64, n int) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
-	return lastLines(string(text), n)
+	return lastLines(string(text[min(from, int64(len(text))):]), n)
 }

@@ -10,14 +10,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // A home is one $ANNAL_HOME and what local.json remembers of it.
 type home struct {
-	dir   string // absolute
-	state state
+	dir     string // absolute
+	state   state
+	logFrom int64 // size of annald.log before this start: what is older belongs to another run
 }
 
 // state is written after every step that must not be forgotten: a chosen port, a drawn password, a started process.
@@ -56,21 +59,61 @@ func (h *home) locked(ctx context.Context, f func(context.Context) error) error 
 	if err := os.MkdirAll(h.dir, 0o755); err != nil {
 		return err
 	}
-	lock, err := os.OpenFile(h.path("local.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	lock, err := h.lock(ctx)
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%s belongs to another user: run as that user, or set ANNAL_HOME to a directory of your own (%w)", h.dir, err)
 	}
 	if err != nil {
 		return err
 	}
-	defer func() { _ = lock.Close() }() // gives the lock back; nothing was written
-	if err := waitForLock(ctx, lock); err != nil {
-		return err
-	}
+	defer func() { _ = lock.Close() }() // gives the lock back; what it says of us is for people
 	if err := h.load(); err != nil {
 		return err
 	}
 	return f(ctx)
+}
+
+// lockedIfThere is locked for callers that end something: a directory that no set-up has made a home stays as it is.
+func (h *home) lockedIfThere(ctx context.Context, f func(context.Context) error) error {
+	if _, err := os.Stat(h.path(stateFile)); errors.Is(err, fs.ErrNotExist) {
+		say("nothing runs in %s", h.dir)
+		return nil
+	}
+	if err := h.load(); err != nil { // somebody else's file: not even a lock is put beside it
+		return err
+	}
+	return h.locked(ctx, f)
+}
+
+// lock returns the locked file, with our pid in it for those who wait.
+func (h *home) lock(ctx context.Context) (*os.File, error) {
+	for {
+		lock, err := os.OpenFile(h.path(lockFile), os.O_CREATE|os.O_RDWR, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		if err := waitForLock(ctx, lock); err != nil {
+			return nil, errors.Join(err, lock.Close())
+		}
+		if isAt(lock, lock.Name()) {
+			return lock, errors.Join(lock.Truncate(0), writeAt(lock, fmt.Sprintf("%d\n", os.Getpid())))
+		}
+		// We waited for a `clean`, which removed the file: others lock the one that has come in its place.
+		if err := errors.Join(lock.Close(), os.MkdirAll(h.dir, 0o755)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func isAt(f *os.File, path string) bool {
+	opened, err1 := f.Stat()
+	there, err2 := os.Stat(path)
+	return err1 == nil && err2 == nil && os.SameFile(opened, there)
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
 }
 
 func waitForLock(ctx context.Context, lock *os.File) error {
@@ -83,7 +126,7 @@ func waitForLock(ctx context.Context, lock *os.File) error {
 			return fmt.Errorf("locking %s: %w", lock.Name(), err)
 		}
 		if !told {
-			say("waiting for another set-up of this home to finish")
+			say("waiting for %s, which is changing this home", holderOf(lock))
 			told = true
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
@@ -92,8 +135,19 @@ func waitForLock(ctx context.Context, lock *os.File) error {
 	}
 }
 
+// holderOf reads who wrote itself into the lock. One that has only just got it has not yet done so.
+func holderOf(lock *os.File) string {
+	text := make([]byte, 20)
+	n, _ := lock.ReadAt(text, 0) // shorter than that: an error with n bytes read
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:n])))
+	if err != nil {
+		return "another process"
+	}
+	return fmt.Sprintf("process %d", pid)
+}
+
 func (h *home) load() error {
-	text, err := os.ReadFile(h.path("local.json"))
+	text, err := os.ReadFile(h.path(stateFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		h.state = state{}
 		return nil
@@ -101,9 +155,12 @@ func (h *home) load() error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, &h.state); err != nil {
-		return fmt.Errorf("%s is not readable; `make clean` starts afresh (%w)", h.path("local.json"), err)
+	var fresh state // never over the old one: what another call has cleared is not in the text, and would stay
+	if err := json.Unmarshal(text, &fresh); err != nil || !isState(text) {
+		return errors.Join(fmt.Errorf("%s is not as we write it: set another ANNAL_HOME, or end this one's servers, if any run, and remove it by hand",
+			h.path(stateFile)), err)
 	}
+	h.state = fresh
 	return nil
 }
 
@@ -112,7 +169,7 @@ func (h *home) save() error {
 	if err != nil {
 		return err
 	}
-	return writeFile(h.path("local.json"), append(text, '\n'), 0o600)
+	return writeFile(h.path(stateFile), append(text, '\n'), 0o600)
 }
 
 // writeFile replaces a file as a whole: aside, synced, renamed.
@@ -160,26 +217,46 @@ func (h *home) placeData(ctx context.Context) error {
 	return h.save()
 }
 
-// down stops everything; the order is that of a drain.
-func (h *home) down(ctx context.Context) error {
-	return errors.Join(h.stopDaemon(ctx), h.stopRabbit(ctx), h.stopPostgres(ctx))
-}
-
-func (h *home) clean(ctx context.Context) error {
-	if _, err := os.Stat(h.dir); errors.Is(err, fs.ErrNotExist) {
+// stop is `make stop`.
+func (h *home) stop(ctx context.Context) error {
+	daemon := h.state.Daemon
+	running := daemon.alive()
+	if err := h.stopDaemon(ctx); err != nil {
+		return err
+	}
+	if !running {
+		say("annald does not run in %s", h.dir)
 		return nil
 	}
-	return h.locked(ctx, func(ctx context.Context) error {
-		if err := h.down(ctx); err != nil {
-			return err
+	say("annald (process %d) has ended", daemon.PID)
+	return nil
+}
+
+// down is `make down`.
+func (h *home) down(ctx context.Context) error {
+	stopped, err := h.stopAll(ctx)
+	if err != nil {
+		return err
+	}
+	if len(stopped) == 0 {
+		say("nothing runs in %s", h.dir)
+		return nil
+	}
+	say("stopped %s", strings.Join(stopped, ", "))
+	return nil
+}
+
+// stopAll stops everything and names what ran; the order is that of a drain.
+func (h *home) stopAll(ctx context.Context) (stopped []string, err error) {
+	for _, one := range []struct {
+		name string
+		process
+	}{{"annald", h.state.Daemon}, {"RabbitMQ", h.state.RabbitMQ.Process}, {"PostgreSQL", h.state.Postgres.Process}} {
+		if one.alive() {
+			stopped = append(stopped, one.name)
 		}
-		if h.state.Data != "" {
-			if err := os.RemoveAll(h.state.Data); err != nil {
-				return err
-			}
-		}
-		return os.RemoveAll(h.dir)
-	})
+	}
+	return stopped, errors.Join(h.stopDaemon(ctx), h.stopRabbit(ctx), h.stopPostgres(ctx))
 }
 
 func pause(ctx context.Context, d time.Duration) error {

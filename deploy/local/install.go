@@ -162,7 +162,7 @@ func logged(logfile string, cmd *exec.Cmd) error {
 	defer func() { _ = log.Close() }() // only for people to read
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, log, log
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("installing: %w; the end of %s:\n%s", err, logfile, tail(logfile, 15))
+		return fmt.Errorf("installing: %w; the end of %s:\n%s", err, logfile, tail(logfile, 0, 15))
 	}
 	return nil
 }

@@ -8,7 +8,7 @@
 //	local run                 servers, build, migrate, annald with all roles in the foreground, until Ctrl-C
 //	local start | stop        the same in the background | drain and end it
 //	local down                stop annald and both servers; the data stays
-//	local clean               down, then remove everything that was written
+//	local clean               down, then remove what was written (clean.go); a directory that is no home is refused
 //	local env                 print servers.env
 //	local broker kill|stop|wipe   faults for `make demo`: kill -9, stop, stop and delete its data; `servers` starts it again
 //
@@ -58,9 +58,9 @@ func dispatch(ctx context.Context, args []string) error {
 	case "start":
 		return background(ctx, home)
 	case "stop":
-		return home.locked(ctx, home.stopDaemon)
+		return home.lockedIfThere(ctx, home.stop)
 	case "down":
-		return home.locked(ctx, home.down)
+		return home.lockedIfThere(ctx, home.down)
 	case "clean":
 		return home.clean(ctx)
 	case "env":

@@ -90,7 +90,7 @@ func (h *home) writeEnv() error {
 		return err
 	}
 	var b strings.Builder
-	b.WriteString("# written by `make servers`; read by internal/testenv; the event store runs inside annald\n")
+	b.WriteString(envHeader + "; read by internal/testenv; the event store runs inside annald\n")
 	for _, line := range lines {
 		fmt.Fprintf(&b, "%s=%s\n", line[0], line[1])
 	}
