@@ -28,6 +28,7 @@ import (
 type Daemon struct {
 	cfg      config.Config
 	asked    selection
+	roles    []role // that were built
 	log      *slog.Logger
 	registry *prometheus.Registry
 	pool     *pgxpool.Pool  // nil in a process that is only an event store
@@ -125,12 +126,13 @@ func (d *Daemon) buildRoles(ctx context.Context) error {
 		}
 		err := r.build(ctx, d)
 		if d.asked.all && errors.Is(err, absent(r.role)) {
-			d.log.WarnContext(ctx, "left out", "role", r.role, "error", err)
+			d.log.InfoContext(ctx, "role left out", "role", r.role, "why", fault.MessageOf(err))
 			continue
 		}
 		if err != nil {
 			return err
 		}
+		d.roles = append(d.roles, r.role)
 		d.log.InfoContext(ctx, "role built", "role", r.role)
 	}
 	return nil
@@ -143,7 +145,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	// The admin server is the first part, so the last to end: metrics are readable while the others drain.
 	parts := append([]run.Part{run.HTTP("admin", d.admin, d.adminMux(), time.Second, d.log)}, d.parts...)
 	parts = append(parts, run.HTTP("http", d.http, d.mux, d.cfg.DrainTimeout/2, d.log))
-	d.log.InfoContext(ctx, "listening", "http", d.HTTPAddr(), "admin", d.AdminAddr(), "roles", d.asked.roles, "all", d.asked.all)
+	d.log.InfoContext(ctx, "listening", "http", d.HTTPAddr(), "admin", d.AdminAddr(), "roles", d.roles)
 	err := run.All(ctx, parts, run.Config{DrainTimeout: d.cfg.DrainTimeout, Draining: health.Drain, Log: d.log})
 	err = errors.Join(err, d.close(context.WithoutCancel(ctx)))
 	d.log.InfoContext(ctx, "ended", "error", err)

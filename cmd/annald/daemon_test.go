@@ -74,6 +74,9 @@ func TestADaemonIsReadyAndDrains(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("it does not drain")
 	}
+	if text := logs.String(); !strings.Contains(text, `"roles":["eventstore","relay","projector","worker","api"]`) || strings.Contains(text, `"level":"WARN"`) {
+		t.Errorf("the log does not say which roles run, or warns of nothing:\n%s", text)
+	}
 	if strings.Contains(logs.String(), "postgres://") {
 		t.Errorf("a URL is in the log:\n%s", &logs)
 	}
@@ -122,6 +125,12 @@ func TestRoleLists(t *testing.T) {
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(selection{})); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", list, err, diff)
 		}
+	}
+}
+
+func TestWithoutRolesItSaysHowToGiveThem(t *testing.T) {
+	if _, err := parseRoles(" "); fault.MessageOf(err) != "no roles were given; say "+howToSay {
+		t.Error(err)
 	}
 }
 

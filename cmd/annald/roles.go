@@ -22,6 +22,8 @@ const (
 	everything          = "all"
 )
 
+const howToSay = "--roles all, or a list of api, eventstore, relay, projector, worker[=context,..], notary"
+
 // A recipe adds a role's parts to a daemon that is being built, in the order of dependence within the role. It opens what
 // it needs (registering what must be closed) and starts nothing: run.All does.
 type recipe struct {
@@ -54,6 +56,9 @@ func (s selection) has(r role) bool { return s.all || slices.Contains(s.roles, r
 //
 // Fault: ROLE_UNKNOWN.
 func parseRoles(list string) (selection, error) {
+	if strings.TrimSpace(list) == "" {
+		return selection{}, fault.New(fault.Invalid, "ROLE_UNKNOWN", "no roles were given; say "+howToSay)
+	}
 	var s selection
 	inWorker := false
 	for _, word := range strings.Split(list, ",") {
@@ -72,7 +77,7 @@ func parseRoles(list string) (selection, error) {
 			s.contexts = append(s.contexts, word)
 		default:
 			return selection{}, fault.Newf(fault.Invalid, "ROLE_UNKNOWN",
-				"%q is not a role; say --roles all, or a list of api, eventstore, relay, projector, worker[=context,..], notary", word)
+				"%q is not a role; say "+howToSay, word)
 		}
 	}
 	return s, nil
