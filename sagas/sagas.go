@@ -108,7 +108,7 @@ type Sagas struct {
 	feed  *feed.Consumer
 	out   chan rabbit.Command // to the senders
 	cache *cache
-	alarm alarm
+	alarm *alarm
 	meter *metrics
 	cfg   Config
 	log   *slog.Logger

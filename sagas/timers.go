@@ -45,6 +45,7 @@ func (s *Sagas) ring(ctx context.Context) error {
 			if !backoff.Wait(ctx) {
 				return nil
 			}
+			next = s.cfg.Now() // what is due is still due
 		} else {
 			backoff.Reset()
 		}
@@ -70,14 +71,17 @@ func (s *Sagas) ringDue(ctx context.Context) (next time.Time, err error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	group, gctx := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	group.SetLimit(ringAtOnce)
 	for _, t := range due {
-		group.Go(func() error { return s.rang(gctx, t) })
+		group.Go(func() error {
+			if err := s.rang(ctx, t); err != nil && ctx.Err() == nil { // its next time is set: it hinders nobody else
+				s.log.WarnContext(ctx, "a saga's timer is tried again at its next time", "saga", t.Stream, "error", err)
+			}
+			return nil
+		})
 	}
-	if err := group.Wait(); err != nil {
-		return time.Time{}, err
-	}
+	_ = group.Wait() // none returns an error
 	var at *time.Time
 	if err := s.pool.QueryRow(ctx, `SELECT min(due) FROM saga WHERE due IS NOT NULL`).Scan(&at); err != nil || at == nil {
 		return time.Time{}, unavailable(err)
@@ -153,38 +157,40 @@ func (s *Sagas) checkoutAnswered(ctx context.Context, stream eventstore.Stream, 
 
 // alarm tells the loop of timers that one was set before the one it sleeps for.
 type alarm struct {
-	rung  chan struct{} // one place
-	state *alarmState
-}
+	rung chan struct{} // one place
 
-type alarmState struct {
 	mu   sync.Mutex
 	next time.Time // earliest set since reset
 }
 
-func newAlarm() alarm { return alarm{rung: make(chan struct{}, 1), state: &alarmState{}} }
+func newAlarm() *alarm { return &alarm{rung: make(chan struct{}, 1)} }
 
-func (a alarm) set(t time.Time) {
-	a.state.mu.Lock()
-	defer a.state.mu.Unlock()
-	if !a.state.next.IsZero() && !t.Before(a.state.next) {
+func (a *alarm) set(t time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.next.IsZero() && !t.Before(a.next) {
 		return
 	}
-	a.state.next = t
+	a.next = t
 	select {
 	case a.rung <- struct{}{}:
 	default: // it will look
 	}
 }
 
-func (a alarm) at() time.Time {
-	a.state.mu.Lock()
-	defer a.state.mu.Unlock()
-	return a.state.next
+func (a *alarm) at() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.next
 }
 
-func (a alarm) reset() {
-	a.state.mu.Lock()
-	defer a.state.mu.Unlock()
-	a.state.next = time.Time{}
+// reset forgets what was set: the loop is about to look for itself.
+func (a *alarm) reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.next = time.Time{}
+	select {
+	case <-a.rung:
+	default:
+	}
 }

@@ -3,7 +3,6 @@ package sagas_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -304,28 +303,20 @@ func (w *world) index() (rows []string) {
 	return rows
 }
 
-// wipe destroys every queue and exchange, and every message with them. The vhost itself stays: RabbitMQ 3.10 that loses a vhost while
-// queues with at-least-once dead-lettering are declared in it can't declare any such queue again, in no vhost, until it is restarted
-// (rabbit_fifo_dlx_sup ends), and this broker has other users.
+// wipe destroys the vhost with every queue, exchange and message, and makes it anew.
 func (w *world) wipe() {
 	w.t.Helper()
-	vhost := strings.TrimPrefix(must(url.Parse(w.amqp)).Path, "/")
-	for _, kind := range []string{"queues", "exchanges"} {
-		var all []struct{ Name string }
-		if err := json.Unmarshal(w.manage(http.MethodGet, "/api/"+kind+"/"+vhost+"?columns=name"), &all); err != nil {
-			w.t.Fatal(err)
-		}
-		for _, one := range all {
-			if one.Name != "" && !strings.HasPrefix(one.Name, "amq.") {
-				w.manage(http.MethodDelete, "/api/"+kind+"/"+vhost+"/"+one.Name)
-			}
-		}
-	}
+	u := must(url.Parse(w.amqp))
+	vhost, user := strings.TrimPrefix(u.Path, "/"), url.PathEscape(u.User.Username())
+	w.manage(http.MethodDelete, "/api/vhosts/"+vhost, "")
+	w.manage(http.MethodPut, "/api/vhosts/"+vhost, "{}")
+	w.manage(http.MethodPut, "/api/permissions/"+vhost+"/"+user, `{"configure":".*","write":".*","read":".*"}`)
 }
 
-func (w *world) manage(method, path string) []byte {
+func (w *world) manage(method, path, text string) []byte {
 	w.t.Helper()
-	req := must(http.NewRequest(method, testenv.ManagementURL(w.t)+path, nil))
+	req := must(http.NewRequest(method, testenv.ManagementURL(w.t)+path, strings.NewReader(text)))
+	req.Header.Set("Content-Type", "application/json")
 	transport := &http.Transport{DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
 	resp, err := (&http.Client{Transport: transport, Timeout: patience}).Do(req)

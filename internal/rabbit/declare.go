@@ -22,7 +22,11 @@ func (b *Broker) Declare(l Layout) error {
 	return b.declare(ch, l)
 }
 
+// declare declares for one channel at a time: after a wipe all consumers of a process come at once, and RabbitMQ 3.10 can be left
+// with a quorum queue that can't be declared any more (cluster_not_formed) when many declare one that is being deleted.
 func (b *Broker) declare(ch *amqp.Channel, l Layout) error {
+	b.declaring.Lock()
+	defer b.declaring.Unlock()
 	for _, e := range l.Exchanges {
 		if err := ch.ExchangeDeclare(e.Name, e.Kind, true, false, false, false, nil); err != nil {
 			return b.differs("exchange "+e.Name, mismatch(err, "exchange", e.Name))

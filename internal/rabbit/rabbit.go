@@ -67,6 +67,7 @@ type Broker struct {
 	publish *link
 	consume *link
 
+	declaring  sync.Mutex
 	mismatches sync.Map // "queue name" -> error: declarations that the broker refused because of other arguments
 }
 
