@@ -66,5 +66,5 @@ func (o *observer) end(ctx context.Context, span trace.Span, s *session, a *answ
 	}
 	span.End()
 	o.log.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("type", s.kind), slog.String("field", s.field), slog.String("code", code),
-		slog.Int("status", a.status), slog.Int("bytes", a.bytes), slog.Duration("took", took), slog.String("kind", string(s.principal.Kind)))
+		slog.Int("status", a.status), slog.Int("bytes", a.bytes), slog.Float64("took_ms", took.Seconds()*1000), slog.String("kind", string(s.principal.Kind)))
 }
