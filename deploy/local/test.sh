@@ -8,18 +8,20 @@ out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 began=$(date +%s)
 status=0
-# Two packages at once: they share two cores with the servers.
-run() { # the packages on standard input, with the flags given
-	go test -timeout "${TIMEOUT:-10m}" -p "${PARALLEL:-2}" -count=1 "$@" $(cat) >>"$out" 2>&1 || status=1
+# Two packages at once: they share two cores with the servers. Never behind a pipe: its status would be lost with the subshell.
+run() {
+	go test -timeout "${TIMEOUT:-10m}" -p "${PARALLEL:-2}" -count=1 "$@" >>"$out" 2>&1 || status=1
 }
+all=$(go list ./...)
+# shellcheck disable=SC2046,SC2086 # package names are words
 if [ "${RACE:-}" = 1 ]; then
-	go list ./... | run -race
+	run -race $all
 elif command -v "${CC:-cc}" >/dev/null 2>&1; then
-	go list ./... | grep -E "$raced" | run -race
-	go list ./... | grep -Ev "$raced" | run
+	run -race $(echo "$all" | grep -E "$raced")
+	run $(echo "$all" | grep -Ev "$raced")
 else
 	echo "no C compiler: nothing runs under the race detector"
-	go list ./... | run
+	run $all
 fi
 grep -v -e '^ok ' -e 'no test files' "$out" || :
 echo

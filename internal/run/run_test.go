@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,26 +27,38 @@ func quiet(c run.Config) run.Config {
 	return c
 }
 
+// A journal is written by several parts at once.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) write(line string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, line)
+}
+
 // lasting is a part that takes its time to finish and writes down when it was told and when it ended.
-func lasting(name string, took time.Duration, book *[]string) run.Part {
+func lasting(name string, took time.Duration, book *journal) run.Part {
 	return run.Part{Name: name, Run: func(ctx context.Context) error {
 		<-ctx.Done()
-		*book = append(*book, "told "+name)
+		book.write("told " + name)
 		time.Sleep(took) // the bubble's clock
-		*book = append(*book, "ended "+name)
+		book.write("ended " + name)
 		return nil
 	}}
 }
 
 func TestPartsDrainFromTheLastToTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book []string
+		var book journal
 		ctx, cancel := context.WithCancel(t.Context())
 		parts := []run.Part{lasting("store", time.Second, &book), lasting("relay", 2*time.Second, &book), lasting("http", 3*time.Second, &book)}
 		time.AfterFunc(time.Minute, cancel)
-		err := run.All(ctx, parts, quiet(run.Config{Draining: func() { book = append(book, "not ready") }}))
+		err := run.All(ctx, parts, quiet(run.Config{Draining: func() { book.write("not ready") }}))
 		want := []string{"not ready", "told http", "ended http", "told relay", "ended relay", "told store", "ended store"}
-		if diff := cmp.Diff(want, book); err != nil || diff != "" {
+		if diff := cmp.Diff(want, book.lines); err != nil || diff != "" {
 			t.Fatalf("%v\n%s", err, diff)
 		}
 	})
@@ -56,13 +69,13 @@ func TestAPartThatEndsByItselfEndsAll(t *testing.T) {
 	for name, own := range map[string]error{"with an error": boom, "without one": nil} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var book []string
+				var book journal
 				parts := []run.Part{lasting("store", 0, &book), {Name: "relay", Run: func(context.Context) error { return own }}}
 				err := run.All(t.Context(), parts, quiet(run.Config{}))
 				if own == nil && fault.CodeOf(err) != "PART_ENDED" || own != nil && !errors.Is(err, boom) || !strings.Contains(err.Error(), "relay") {
 					t.Fatalf("got %v", err)
 				}
-				if diff := cmp.Diff([]string{"told store", "ended store"}, book); diff != "" {
+				if diff := cmp.Diff([]string{"told store", "ended store"}, book.lines); diff != "" {
 					t.Fatal(diff)
 				}
 			})
@@ -72,7 +85,7 @@ func TestAPartThatEndsByItselfEndsAll(t *testing.T) {
 
 func TestWhoDoesNotDrainIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var book []string
+		var book journal
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		began := time.Now()
