@@ -28,9 +28,12 @@ echo "$placed"
 order=$(echo "$placed" | field orderId) position=$(echo "$placed" | field position)
 
 # Stock, payment, shipment and mail follow by themselves. atLeast makes sure that the read model knows the order already.
-until seen=$(ask "$CUSTOMER_TOKEN" "{ order(id: \"$order\", atLeast: \"$position\") { status total { amount currencyCode }
-  payment { status captured { amount } } shipment { status tracking } timeline { type at note } } }")
-  echo "$seen" | grep -Eq '"status":"(SHIPPED|CANCELLED)"'; do sleep 0.1; done
+for _ in $(seq 100); do
+  seen=$(ask "$CUSTOMER_TOKEN" "{ order(id: \"$order\", atLeast: \"$position\") { status total { amount currencyCode }
+    payment { status captured { amount } } shipment { status tracking } timeline { type at note } } }")
+  if echo "$seen" | grep -Eq '"status":"(SHIPPED|CANCELLED)"'; then break; fi
+  sleep 0.1
+done
 echo "$seen"
 ask "$ADMIN_TOKEN" '{ product(sku: "MUG-1") { stock { onHand reserved available } } }'
 ls "$ANNAL_HOME/mail"

@@ -43,12 +43,23 @@ func execute(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		return fault.Wrap(err, fault.Invalid, "FLAG_INVALID", "the command line is not understood; see --help")
 	})
 	t := &tool{environ: environ}
-	root.AddCommand(importCommand(t), projectionsCommand(t), tokenCommand(t), streamsCommand(t))
+	root.AddCommand(group(importCommand(t)), group(projectionsCommand(t)), group(tokenCommand(t)), group(streamsCommand(t)))
 	err := root.ExecuteContext(ctx)
 	if err != nil {
 		fmt.Fprintln(stderr, "annal:", err)
 	}
 	return err
+}
+
+// group makes a command of verbs refuse a word that is none of them; without any it prints its help.
+func group(c *cobra.Command) *cobra.Command {
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		return fault.Newf(fault.Invalid, "VERB_UNKNOWN", "%s has no verb %q; see %s --help", c.CommandPath(), args[0], c.CommandPath())
+	}
+	return c
 }
 
 // exactly is cobra.ExactArgs with our own fault.

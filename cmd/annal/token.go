@@ -30,11 +30,20 @@ func tokenCommand(t *tool) *cobra.Command {
 		if cfg.Mode != config.Development {
 			return fault.New(fault.Denied, "DEVELOPMENT_ONLY", "tokens are issued from the command line in development mode only")
 		}
-		if *id == "" || *good <= 0 {
-			return fault.New(fault.Invalid, "FLAG_INVALID", "say whose token it is (--id), and for how long it is good")
+		if *id == "" {
+			return fault.New(fault.Invalid, "FLAG_INVALID", "say whose token it is (--id)")
+		}
+		if *good <= 0 {
+			return fault.New(fault.Invalid, "FLAG_INVALID", "a token is good for more than no time (--for 24h)")
 		}
 		p := auth.Principal{Kind: auth.Kind(*kind), ID: *id}
 		for _, r := range *roles {
+			if !auth.Role(r).Known() {
+				return fault.Newf(fault.Invalid, "FLAG_INVALID", "%q is no role; --help lists them", r)
+			}
+			if (p.Kind == auth.Customer) != (auth.Role(r) == auth.RoleCustomer) {
+				return fault.New(fault.Invalid, "FLAG_INVALID", "the role customer belongs to the kind customer, and to that alone")
+			}
 			p.Roles = append(p.Roles, auth.Role(r))
 		}
 		seed, err := cfg.TokenSeed()

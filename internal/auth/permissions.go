@@ -37,6 +37,9 @@ const (
 	ReviewAudit    Permission = "audit.review"
 )
 
+// Known reports whether the role is in the table of grants.
+func (r Role) Known() bool { _, ok := grants[r]; return ok }
+
 // grants is the one table of who may do what.
 var grants = map[Role][]Permission{
 	RoleCustomer:  {Shop},
