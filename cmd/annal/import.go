@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -80,7 +82,7 @@ func importFile(ctx context.Context, t *tool, path string, icfg onlineretail.Con
 	}
 	handlers, err := t.commands(ctx, cfg, store)
 	if err != nil {
-		return err
+		return t.away(err)
 	}
 	p := &onlineretail.Progress{AllProducts: int64(len(plan.Products)), AllCustomers: int64(len(plan.Customers)),
 		AllOrders: int64(len(plan.Orders)), AllReturns: int64(len(plan.Returns))}
@@ -92,7 +94,7 @@ func importFile(ctx context.Context, t *tool, path string, icfg onlineretail.Con
 		if ctx.Err() != nil {
 			return fault.Wrap(ctx.Err(), fault.Timeout, "IMPORT_INTERRUPTED", "interrupted; run the same command again to go on")
 		}
-		return err
+		return t.away(err)
 	}
 	rep.Finished, rep.Seconds, rep.Replayed, rep.Refusals = true, time.Since(began).Seconds(), p.Replayed.Load(), p.Cancelled.Load()
 	differing := p.Differing()
@@ -156,6 +158,7 @@ func (r *report) save(path string) error {
 func (r *report) print(w io.Writer) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
+	t.Style().Format.Footer = text.FormatDefault
 	t.SetTitle("%s", r.File)
 	t.AppendRow(table.Row{"lines", r.Lines})
 	t.AppendRow(table.Row{"sales", r.Sales})
@@ -163,7 +166,7 @@ func (r *report) print(w io.Writer) error {
 	t.AppendSeparator()
 	t.AppendRows([]table.Row{{"products", r.Products}, {"customers", r.Customers}, {"orders", r.Orders}, {"returns", r.Returns}})
 	t.AppendSeparator()
-	for _, reason := range slices.Sorted(mapKeys(r.ByReason)) {
+	for _, reason := range slices.Sorted(maps.Keys(r.ByReason)) {
 		t.AppendRow(table.Row{"not imported: " + string(reason), r.ByReason[reason]})
 	}
 	if r.Finished {
@@ -176,16 +179,6 @@ func (r *report) print(w io.Writer) error {
 	}
 	_, err := fmt.Fprintln(w, t.Render())
 	return fault.Wrap(err, fault.Unavailable, "OUTPUT_CLOSED", "the output was closed")
-}
-
-func mapKeys[K comparable, V any](m map[K]V) func(func(K) bool) {
-	return func(yield func(K) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 func printReports(t *tool, lines bool, stdout io.Writer) error {

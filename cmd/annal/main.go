@@ -4,7 +4,7 @@
 //	annal import report                 what the imports of this home did not take, and why
 //	annal projections digest            one hash per read model, to compare two ways to the same state
 //	annal token issue                   a bearer token for the API, for a developer's machine
-//	annal streams read STREAM           the events of a stream
+//	annal streams read STREAM|ID        the events of a stream, or of what a global id of the API names
 //
 // It reads the same settings as annald (ANNAL_...), and on a developer's machine what `make run` wrote to
 // $ANNAL_HOME/servers.env for those that are not set. Data goes to standard output, progress and faults to standard error. The exit
@@ -13,10 +13,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -35,30 +38,55 @@ func main() {
 
 // execute runs one command line and tells its fault.
 func execute(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	root := &cobra.Command{Use: "annal", Short: "the operator's tool of Annal", SilenceUsage: true, SilenceErrors: true}
+	root := &cobra.Command{Use: "annal", Short: "the operator's tool of Annal", SilenceUsage: true, SilenceErrors: true,
+		Long: `The operator's tool of Annal. It reads the settings of annald (ANNAL_..., see annald --print-config) and, for those that are not set,
+what make wrote to servers.env below ANNAL_HOME (default .annal).`}
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return fault.Wrap(err, fault.Invalid, "FLAG_INVALID", "the command line is not understood; see --help")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fault.Newf(fault.Invalid, "FLAG_INVALID", "%v; see %s --help", err, c.CommandPath())
 	})
 	t := &tool{environ: environ}
 	root.AddCommand(group(importCommand(t)), group(projectionsCommand(t)), group(tokenCommand(t)), group(streamsCommand(t)))
-	err := root.ExecuteContext(ctx)
+	err := group(root).ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintln(stderr, "annal:", err)
+		fmt.Fprintln(stderr, "annal:", told(err))
 	}
 	return err
 }
 
+// told is what an operator reads of a fault: its message, without the words of the libraries below. What is wrong with the input, or
+// what nobody expected, is told with its cause; so is why a file of this machine can't be used.
+func told(err error) string {
+	if kind := fault.KindOf(err); kind == fault.Invalid || kind == fault.Internal {
+		return err.Error()
+	}
+	if file := (*fs.PathError)(nil); errors.As(err, &file) {
+		return fault.MessageOf(err) + ": " + file.Error()
+	}
+	return fault.MessageOf(err)
+}
+
 // group makes a command of verbs refuse a word that is none of them; without any it prints its help.
 func group(c *cobra.Command) *cobra.Command {
-	c.RunE = func(c *cobra.Command, args []string) error {
+	c.SuggestionsMinimumDistance = 2 // letters, at most
+	c.Args = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return c.Help()
+			return nil
 		}
-		return fault.Newf(fault.Invalid, "VERB_UNKNOWN", "%s has no verb %q; see %s --help", c.CommandPath(), args[0], c.CommandPath())
+		near := c.SuggestionsFor(args[0])
+		if len(near) == 0 {
+			for _, verb := range c.Commands() {
+				if verb.IsAvailableCommand() {
+					near = append(near, verb.Name())
+				}
+			}
+			return fault.Newf(fault.Invalid, "VERB_UNKNOWN", "%s has no verb %q; it has %s", c.CommandPath(), args[0], strings.Join(near, ", "))
+		}
+		return fault.Newf(fault.Invalid, "VERB_UNKNOWN", "%s has no verb %q; did you mean %s?", c.CommandPath(), args[0], strings.Join(near, " or "))
 	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	return c
 }
 

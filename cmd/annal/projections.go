@@ -33,15 +33,15 @@ shops that went two ways to the same state have equal hashes.`,
 		}
 		keys, err := t.vault(c.Context(), cfg)
 		if err != nil {
-			return err
+			return t.away(err)
 		}
 		pool, err := t.pool(c.Context(), cfg, "")
 		if err != nil {
-			return err
+			return t.away(err)
 		}
 		digests, err := projections.Digest(c.Context(), pool, all, keys)
 		if err != nil {
-			return err
+			return t.away(err)
 		}
 		return printDigests(c, digests)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,21 +31,9 @@ func tokenCommand(t *tool) *cobra.Command {
 		if cfg.Mode != config.Development {
 			return fault.New(fault.Denied, "DEVELOPMENT_ONLY", "tokens are issued from the command line in development mode only")
 		}
-		if *id == "" {
-			return fault.New(fault.Invalid, "FLAG_INVALID", "say whose token it is (--id)")
-		}
-		if *good <= 0 {
-			return fault.New(fault.Invalid, "FLAG_INVALID", "a token is good for more than no time (--for 24h)")
-		}
-		p := auth.Principal{Kind: auth.Kind(*kind), ID: *id}
-		for _, r := range *roles {
-			if !auth.Role(r).Known() {
-				return fault.Newf(fault.Invalid, "FLAG_INVALID", "%q is no role; --help lists them", r)
-			}
-			if (p.Kind == auth.Customer) != (auth.Role(r) == auth.RoleCustomer) {
-				return fault.New(fault.Invalid, "FLAG_INVALID", "the role customer belongs to the kind customer, and to that alone")
-			}
-			p.Roles = append(p.Roles, auth.Role(r))
+		p, err := principal(*kind, *id, *roles, *good)
+		if err != nil {
+			return err
 		}
 		seed, err := cfg.TokenSeed()
 		if err != nil {
@@ -59,11 +48,42 @@ func tokenCommand(t *tool) *cobra.Command {
 			return err
 		}
 		if _, err := key.Verify(token); err != nil {
-			return fault.New(fault.Invalid, "FLAG_INVALID", "--kind is customer, staff or service")
+			return fault.New(fault.Invalid, "FLAG_INVALID", "the token gets too long to be believed; give a shorter --id")
 		}
 		_, err = fmt.Fprintln(c.OutOrStdout(), token)
 		return fault.Wrap(err, fault.Unavailable, "OUTPUT_CLOSED", "the output was closed")
 	}
 	c.AddCommand(issue)
 	return c
+}
+
+// principal checks what is asked for: a token that says nothing, or too much, helps nobody.
+func principal(kind, id string, roles []string, good time.Duration) (auth.Principal, error) {
+	refuse := func(format string, args ...any) (auth.Principal, error) {
+		return auth.Principal{}, fault.Newf(fault.Invalid, "FLAG_INVALID", format, args...)
+	}
+	p := auth.Principal{Kind: auth.Kind(kind), ID: id}
+	switch {
+	case !slices.Contains([]auth.Kind{auth.Customer, auth.Staff, auth.Service}, p.Kind):
+		return refuse("--kind is customer, staff or service, not %q", kind)
+	case id == "":
+		return refuse("say whose token it is (--id)")
+	case good <= 0:
+		return refuse("--for says how long the token is good, as in 24h or 30m; it was %s", good)
+	case len(roles) == 0:
+		return refuse("say what the principal may do (--role)")
+	}
+	for _, name := range roles {
+		r := auth.Role(name)
+		switch {
+		case !r.Known():
+			return refuse("%q is no role; a role is customer, support, warehouse, auditor, admin or service", name)
+		case r == auth.RoleImporter:
+			return refuse("the importer works in a process of its own and has no token")
+		case (p.Kind == auth.Customer) != (r == auth.RoleCustomer):
+			return refuse("the role customer belongs to the kind customer, and to that alone")
+		}
+		p.Roles = append(p.Roles, r)
+	}
+	return p, nil
 }

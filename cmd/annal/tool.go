@@ -27,7 +27,30 @@ import (
 type tool struct {
 	environ []string
 	closers []func()
+	asked   []string // the servers it turned to, with addresses
 }
+
+// away says of a server's fault which servers were asked and, if one doesn't answer, what may help.
+func (t *tool) away(err error) error {
+	f := (*fault.Error)(nil)
+	if !errors.As(err, &f) || f.Kind != fault.Unavailable {
+		return err
+	}
+	return f.Because("%s (asked: %s); is annald running? (make start)", f.Message, strings.Join(t.asked, ", "))
+}
+
+// address is the part of a server's URL that may be shown: its hosts.
+func address(url string) string {
+	_, rest, _ := strings.Cut(url, "://")
+	if end := strings.IndexAny(rest, "/?"); end >= 0 {
+		rest = rest[:end]
+	}
+	return rest[strings.LastIndex(rest, "@")+1:]
+}
+
+// addressed are settings of which one is enough to work without a home.
+var addressed = []string{"ANNAL_MODE", "ANNAL_EVENTSTORE_LISTEN", "ANNAL_EVENTSTORE_URL", "ANNAL_EVENTSTORE_URL_FILE", "ANNAL_POSTGRES_URL",
+	"ANNAL_POSTGRES_URL_FILE"}
 
 // config reads the settings: the environment first, then what `make run` wrote for this home, which also means that this
 // is a developer's machine.
@@ -44,7 +67,11 @@ func (t *tool) config() (config.Config, error) {
 	}
 	file, err := os.Open(filepath.Join(home, "servers.env"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return config.Parse(environ)
+		cfg, err := config.Parse(environ)
+		if err == nil && !slices.ContainsFunc(addressed, func(name string) bool { return set[name] }) {
+			err = fault.Newf(fault.Invalid, "NO_HOME", "no home at %s: run make start, or set ANNAL_HOME, or ANNAL_MODE and the URLs", home)
+		}
+		return cfg, err
 	}
 	if err != nil {
 		return config.Config{}, fault.Wrap(err, fault.Invalid, "HOME_UNREADABLE", "servers.env of the home can't be read")
@@ -74,6 +101,7 @@ func (t *tool) close() {
 }
 
 func (t *tool) store(cfg config.Config) (*eventstore.Client, error) {
+	t.asked = append(t.asked, "event store at "+address(cfg.StoreURL()))
 	store, err := eventstore.Open(cfg.StoreURL(), eventstore.Config{Logger: slog.New(slog.DiscardHandler)}) // an outage is waited for, or is the command's fault
 	if err == nil {
 		t.closers = append(t.closers, func() { _ = store.Close() })
@@ -84,6 +112,9 @@ func (t *tool) store(cfg config.Config) (*eventstore.Client, error) {
 func (t *tool) pool(ctx context.Context, cfg config.Config, schema string) (*pgxpool.Pool, error) {
 	if cfg.PostgresURL == "" {
 		return nil, fault.New(fault.Invalid, "SETTING_INVALID", "ANNAL_POSTGRES_URL is not set and this home has no servers; `make run` starts some")
+	}
+	if where := "PostgreSQL at " + address(cfg.PostgresURL); !slices.Contains(t.asked, where) {
+		t.asked = append(t.asked, where)
 	}
 	pool, err := postgres.Open(ctx, cfg.PostgresURL, postgres.Config{Application: "annal", Schema: schema})
 	if err == nil {
