@@ -157,7 +157,14 @@ func (h *home) preflight() error {
 	if cfg.StoreIsEmbedded() {
 		wanted = append(wanted, [2]string{"ANNAL_EVENTSTORE_LISTEN", cfg.EventStoreListen})
 	}
-	return addressesFree(wanted)
+	// A daemon that was killed a moment ago holds its addresses until the kernel is done with it.
+	for range 20 {
+		if err = addressesFree(wanted); err == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
 }
 
 // addressesFree takes pairs of a setting and its address. All are held to the end, so two that are the same are found too.
