@@ -26,6 +26,7 @@ placed=$(ask "$CUSTOMER_TOKEN" 'mutation { placeOrder(input: {lines: [{sku: "MUG
   orderId receipt { position } userErrors { code message } } }')
 echo "$placed"
 order=$(echo "$placed" | field orderId) position=$(echo "$placed" | field position)
+: "${order:?no order was placed}"
 
 # Stock, payment, shipment and mail follow by themselves. atLeast makes sure that the read model knows the order already.
 for _ in $(seq 100); do

@@ -11,7 +11,7 @@ house_start
 grep '^ready' "$ANNAL_HOME/start.out"
 docs/session.sh & script=$!
 HOUSE_PIDS=$script
-for _ in $(seq 300); do # its first loop, meant for eyes, has no bound
+for _ in $(seq 300); do # a minute is plenty
 	kill -0 $script 2>/dev/null || break
 	sleep 0.2
 done
