@@ -124,7 +124,7 @@ const (
 	gap                      // something between tip and it is missing, or the message itself is incomplete
 )
 
-// judge is the rule of section 5 of the design; see the package comment.
+// judge is the rule of the package comment; docs/messages.md has it for other readers.
 func judge(m eventstore.Message, tip eventstore.Position, categories []eventstore.Category) verdict {
 	complete := m.After.Last(categories) <= tip
 	switch {

@@ -13,7 +13,7 @@
 //	 released             released
 //
 // Released is final. Releasing what was never reserved leaves a tombstone (a Released of quantity 0), which refuses the
-// reservation should it come later: the undoing of an effect whose outcome is unknown (DESIGN.md 3).
+// reservation should it come later: the undoing of an effect whose outcome is unknown (docs/adr/0008-saga-commands-and-timers.md).
 //
 // All lines of one order that ask for the same SKU are decided together, all or none, and appended at once. When an
 // event makes the available units fall to the threshold or below, WentLow follows in the same append.

@@ -15,7 +15,7 @@
 // Invariants: one caller at a time changes a home (a lock file, local.lock); a process is only ever signalled if its pid
 // and its start time are those recorded (process.go), so a stale record ends nobody else's process; what is written to
 // disk is written aside and renamed, so a crash of this program at any line is repaired by the next call. The broker's
-// data is never precious (inv 11): a broker that does not come up is wiped and started once more. PostgreSQL's is never
+// data is never precious (docs/invariants.md, 11): a broker that does not come up is wiped and started once more. PostgreSQL's is never
 // deleted except by `clean`.
 //
 // ANNAL_POSTGRES_URL and ANNAL_RABBITMQ_URL in the environment name servers of one's own: then nothing is installed or

@@ -35,7 +35,7 @@ func (s rabbitState) managementURL() string {
 }
 
 // startRabbit leaves a broker behind that answers. One that does not come up over its old data (a power cut can do that
-// to a quorum queue) loses the data and is started once more: events are in the store, not here (inv 11).
+// to a quorum queue) loses the data and is started once more: events are in the store, not here (docs/invariants.md, 11).
 func (h *home) startRabbit(ctx context.Context, sbin string) error {
 	if answersWithin(ctx, h.state.RabbitMQ.Process, func() bool { return h.rabbitAnswers(ctx) }) {
 		return nil

@@ -1,6 +1,6 @@
 // Package engine is the embedded event store's log: an append-only sequence of events in streams, on Pebble.
 //
-// It keeps these promises (numbers of RELIABILITY.md's invariants in brackets):
+// It keeps these promises (numbers of docs/invariants.md in brackets):
 //
 //   - An append is answered only after its fsync, and becomes visible to readers only then (1).
 //   - The events of one append are stored, and seen, all or not at all (2).

@@ -1,4 +1,4 @@
-// Package house holds the rules of DESIGN and STYLE that a machine can check, as plain tests over the source: who may
+// Package house holds the rules of CONTRIBUTING.md that a machine can check, as plain tests over the source: who may
 // import whom (imports_test.go), and what no file may do (rules_test.go). It holds no code. A rule that must give way
 // gives way here, in its table, with the reason beside it.
 package house

@@ -13,7 +13,7 @@ type rule struct {
 	may  []string
 }
 
-// table is DESIGN.md 1. internal/pii (the form of sealed values) is a word of the domain, like money.
+// table is the order of the folders: who may import whom. internal/pii (the form of sealed values) is a word of the domain, like money.
 var table = []rule{
 	{"internal", nil},
 	{"aggregates/*", []string{"internal/fault", "internal/money", "internal/pii"}},

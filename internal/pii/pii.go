@@ -3,9 +3,9 @@
 // Personal data never stands in the clear in anything that is stored or sent: a name, an address, an e-mail, a phone
 // number is a Sealed value, ciphertext under a key that belongs to one person and one purpose. internal/vault seals and
 // opens; this package only carries, so that aggregates can hold sealed values without knowing keys (they may
-// import it; docs/adr says why). A Sealed value is opaque and can be compared only for presence.
+// import it; docs/adr/0004-sealed-personal-data.md says why). A Sealed value is opaque and can be compared only for presence.
 //
-// Wire form, frozen (AUDIT.md, cryptographic erasure 4):
+// Wire form, frozen (docs/adr/0004-sealed-personal-data.md):
 //
 //	{"$pii":{"k":"<subject>:<purpose>:<version>","c":"<base64 of nonce and ciphertext>"}}
 //

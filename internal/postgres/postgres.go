@@ -1,7 +1,7 @@
 // Package postgres opens Annal's connection pools and brings schemas up to date.
 //
-// One database serves all services, with a schema and later a role for each (ADR: schema and role per service instead of
-// a database server per service). What a service keeps here is derived, like read models, timers, vault keys and the
+// One database serves all services, with a schema and later a role for each (docs/adr/0001-schema-per-service.md) instead of
+// a database server for each. What a service keeps here is derived, like read models, timers, vault keys and the
 // relay's checkpoint; orders themselves are in the event store.
 //
 // Open gives a pool whose every query is a span of the caller's trace (without its parameters: they may be personal) and

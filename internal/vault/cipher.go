@@ -61,8 +61,8 @@ func randomKey() []byte {
 	return b
 }
 
-// binding is the authenticated context of a sealed value (AUDIT.md, cryptographic erasure 3, without stream and event: a
-// value may be copied from one event of a person to another). Frozen.
+// binding is the authenticated context of a sealed value (docs/adr/0004-sealed-personal-data.md: without stream and
+// event, since a value may be copied from one event of a person to another). Frozen.
 func binding(id pii.KeyID, field pii.Field) []byte {
 	return prefixed("annal pii v1", string(id.Subject), string(id.Purpose), strconv.Itoa(id.Version), string(field))
 }

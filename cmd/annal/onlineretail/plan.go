@@ -89,7 +89,7 @@ func clipName(s string) string {
 	return s
 }
 
-// maxLines is the most that one order may have (DESIGN.md 3); a larger invoice becomes several orders.
+// maxLines is the most that one order may have (docs/adr/0011-import-rules.md); a larger invoice becomes several orders.
 const maxLines = 2000
 
 func (p *Plan) arrangeOrders(sales []Line) {
