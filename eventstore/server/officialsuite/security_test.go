@@ -1,0 +1,76 @@
+package officialsuite
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/annalhq/annal/eventstore/server"
+)
+
+// security is what a store over TLS needs: a certificate for localhost, and one of an authority that has nothing to do with it.
+// The zero value means no TLS.
+type security struct {
+	cert, key string // files, PEM
+	untrusted string // file, PEM
+}
+
+func newSecurity(t *testing.T) security {
+	t.Helper()
+	dir := t.TempDir()
+	s := security{cert: filepath.Join(dir, "node.crt"), key: filepath.Join(dir, "node.key"), untrusted: filepath.Join(dir, "untrusted.crt")}
+	selfSigned(t, "localhost", s.cert, s.key)
+	selfSigned(t, "somebody else", s.untrusted, filepath.Join(dir, "untrusted.key"))
+	return s
+}
+
+func (s security) config() server.Config {
+	return server.Config{Grace: time.Second, TLSCert: s.cert, TLSKey: s.key}
+}
+
+// install puts the certificates where the suite looks for them.
+func (s security) install(t *testing.T, dir string) {
+	t.Helper()
+	if s.cert == "" {
+		return
+	}
+	for to, from := range map[string]string{"node/node.crt": s.cert, "untrusted-ca/ca.crt": s.untrusted} {
+		to = filepath.Join(dir, "certs", filepath.FromSlash(to))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, to, read(t, from))
+	}
+}
+
+// selfSigned writes a certificate which is its own authority, and its key.
+func selfSigned(t *testing.T, name, cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	write(t, key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))
+}
