@@ -163,6 +163,7 @@ func (db *DB) publish(batches []written) {
 			}
 		}
 		db.signals.notify(w.touched)
+		db.grown()
 		if err := w.batch.Close(); err != nil {
 			db.cfg.Logger.Error("event store: a written batch did not close", "error", err)
 		}

@@ -51,6 +51,7 @@ type Config struct {
 	CacheBytes     int64            // block cache; default 16 MiB
 	MemTableBytes  uint64           // one memtable, up to four exist; default 16 MiB
 	MaxAppendBytes int              // payload of one append; default 16 MiB
+	FloorEvery     time.Duration    // longest time that the log grows without its floor (file FLOOR) being raised; default 1 s
 	Logger         *slog.Logger     // default: discard what is not an error
 	FS             vfs.FS           // default: the operating system's
 	Now            func() time.Time // stamps events; default time.Now
@@ -68,6 +69,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxAppendBytes <= 0 {
 		c.MaxAppendBytes = 16 << 20
+	}
+	if c.FloorEvery <= 0 {
+		c.FloorEvery = time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
@@ -95,6 +99,7 @@ type DB struct {
 	commits commits
 	signals signals
 	visible atomic.Uint64 // last position that is durable, hence readable
+	floor   floorKeeper
 
 	mu      sync.RWMutex // held for reading by every call in progress, for writing by Close
 	closed  bool
@@ -138,6 +143,7 @@ func (db *DB) Close() error {
 	}
 	db.closed = true
 	close(db.closing)
+	db.floor.stop()
 	err := errors.Join(db.pebble.Flush(), db.pebble.Close())
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "STORE_CLOSE", "the event store's files did not close cleanly")

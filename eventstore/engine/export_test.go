@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/cockroachdb/pebble/v2"
+import (
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // What tests outside the package need of its inside.
 var (
@@ -24,3 +28,20 @@ func EncodeRecord(r *Record) []byte {
 func OpenBare(dir string) (*pebble.DB, error) {
 	return pebble.Open(dir, pebbleOptions(Config{}.withDefaults()))
 }
+
+// Work returns how often the log was flushed and compacted since it was opened.
+func Work(db *DB) (flushes, compactions int64) {
+	m := db.pebble.Metrics()
+	return m.Flush.Count, m.Compact.Count
+}
+
+// Flush moves what is in the write-ahead log into a table.
+func Flush(t testing.TB, db *DB) {
+	t.Helper()
+	if err := db.pebble.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// RaiseFloor does at once what otherwise happens within Config.FloorEvery.
+func RaiseFloor(db *DB) { db.raiseFloor() }

@@ -7,19 +7,68 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/annalhq/annal/internal/fault"
 )
 
-// The floor is a file beside the log that says where the log ended when it was last closed. A log never shrinks, so one that ends
-// below its floor has lost its tail: Pebble can't tell a damaged last entry of its manifest or write-ahead log from one that was never
-// finished, and would go on without it. Without a floor (the store was never closed) nothing is known.
+// The floor is a file beside the log that says how far the log surely reached: when it was last closed, and while it grows, at most
+// Config.FloorEvery ago. A log never shrinks, so one that ends below its floor has lost its tail. Pebble can't tell damage from a write
+// that was never finished if it is in the manifest's last entry or in the last 32 KiB of the write-ahead log, and would go on without what
+// follows. Without a floor nothing is known.
 const (
 	floorName = "FLOOR"
 	floorText = "position %d crc %08x\n"
 )
+
+// floorKeeper raises the floor some time after the log has grown, beside the appends and not on their way. It has no goroutine while
+// nothing is written.
+type floorKeeper struct {
+	due atomic.Bool // the timer runs
+
+	mu      sync.Mutex // held while the file is written
+	timer   *time.Timer
+	stopped bool
+}
+
+// grown makes sure that the floor is raised soon.
+func (db *DB) grown() {
+	if db.floor.due.Load() || db.floor.due.Swap(true) {
+		return
+	}
+	db.floor.mu.Lock()
+	defer db.floor.mu.Unlock()
+	if !db.floor.stopped {
+		db.floor.timer = time.AfterFunc(db.cfg.FloorEvery, db.raiseFloor)
+	}
+}
+
+// raiseFloor writes the floor of this moment. If it can't, the old one stands, which is no less true.
+func (db *DB) raiseFloor() {
+	db.floor.mu.Lock()
+	defer db.floor.mu.Unlock()
+	if db.floor.stopped {
+		return
+	}
+	db.floor.due.Store(false) // what becomes visible from here on asks again
+	if err := writeFloor(db.cfg.FS, db.dir, db.Last()); err != nil {
+		db.cfg.Logger.Error("event store: the log's floor was not raised", "error", err)
+	}
+}
+
+// stop waits for a raise in progress and prevents later ones.
+func (f *floorKeeper) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+}
 
 func floorLine(p Position) string {
 	return fmt.Sprintf(floorText, p, crc32.Checksum(fmt.Append(nil, p), castagnoli()))
@@ -28,7 +77,7 @@ func floorLine(p Position) string {
 // writeFloor records that the log reaches p.
 func writeFloor(fsys vfs.FS, dir string, p Position) error {
 	err := writeWhole(fsys, dir, floorName, floorLine(p))
-	return fault.Wrap(err, fault.Unavailable, "STORE_CLOSE", "the event store is closed, but its floor can't be written")
+	return fault.Wrap(err, fault.Unavailable, "STORE_FLOOR", "the event store's floor can't be written; its events are safe")
 }
 
 // checkFloor refuses a log that ends at last, below its floor.
@@ -50,7 +99,7 @@ func checkFloor(fsys vfs.FS, dir string, last Position) error {
 		return ErrCorrupt.Because("the event store's file %s is damaged", floorName)
 	}
 	if last < floor {
-		return corrupt(last+1, "the log ends here, but it reached position %d when it was closed", floor)
+		return corrupt(last+1, "the log ends here, but it had reached position %d", floor)
 	}
 	return nil
 }
