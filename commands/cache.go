@@ -2,6 +2,7 @@ package commands
 
 import (
 	"container/list"
+	"maps"
 	"sync"
 
 	"github.com/google/uuid"
@@ -15,8 +16,24 @@ type entry[S any] struct {
 	state    S
 	revision eventstore.Revision
 	position eventstore.Position   // of the last event folded
-	commands map[uuid.UUID]applied // guarded by the stream's lane: only its leader reads and writes
+	last     uuid.UUID             // its id
+	commands map[commandID]applied // guarded by the stream's lane: only its leader reads and writes; nil where nobody asks for them
+	heard    heard                 // of all commands, also of those that a snapshot covers and that are not in commands
+	saved    eventstore.Revision   // that the newest snapshot covers, as far as it is known or on its way; guarded by the lane
 	weight   int                   // events folded
+}
+
+type commandID = uuid.UUID
+
+func emptyEntry[S any]() *entry[S] {
+	return &entry[S]{revision: eventstore.NoStream, saved: eventstore.NoStream, commands: map[commandID]applied{}}
+}
+
+// clone returns an entry to fold on with, that leaves e as it is.
+func (e *entry[S]) clone() *entry[S] {
+	next := *e
+	next.commands = maps.Clone(e.commands)
+	return &next
 }
 
 // applied is what a command left in a stream.

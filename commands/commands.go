@@ -41,20 +41,23 @@ import (
 type Config struct {
 	Now         func() time.Time // business time of live commands; default time.Now
 	CacheEvents int              // bound of the cache of hot aggregates, in events they were folded from; default 400,000
-	Logger      *slog.Logger     // default: discards
+	// SnapshotEvery is after how many events of a long stream its state is kept anew (Run does it); default 1,000.
+	SnapshotEvery int
+	Logger        *slog.Logger // default: discards
 }
 
 // Handlers holds what every handler needs. It is safe for concurrent use; any number of processes may run one each.
 type Handlers struct {
-	store   *eventstore.Client
-	vault   *vault.Vault
-	ports   Ports
-	now     func() time.Time
-	log     *slog.Logger
-	cache   *cache // of streams that are written; an entry belongs to its lane's leader
-	looked  *cache // of streams that are only looked at
-	lanes   *lanes
-	effects effects // streams whose effects on the world are under way
+	store     *eventstore.Client
+	vault     *vault.Vault
+	ports     Ports
+	now       func() time.Time
+	log       *slog.Logger
+	cache     *cache // of streams that are written; an entry belongs to its lane's leader
+	looked    *cache // of streams that are only looked at
+	lanes     *lanes
+	snapshots *snapshots
+	effects   effects // streams whose effects on the world are under way
 }
 
 // New returns the handlers.
@@ -68,11 +71,15 @@ func New(store *eventstore.Client, v *vault.Vault, ports Ports, cfg Config) (*Ha
 	if cfg.CacheEvents == 0 {
 		cfg.CacheEvents = 400_000
 	}
+	if cfg.SnapshotEvery == 0 {
+		cfg.SnapshotEvery = 1000
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Handlers{store: store, vault: v, ports: ports, now: cfg.Now, log: cfg.Logger,
-		cache: newCache(cfg.CacheEvents), looked: newCache(cfg.CacheEvents / 4), lanes: newLanes()}, nil
+		cache: newCache(cfg.CacheEvents), looked: newCache(cfg.CacheEvents / 4), lanes: newLanes(),
+		snapshots: newSnapshots(store, cfg.Logger, cfg.SnapshotEvery)}, nil
 }
 
 // Meta travels with every command.

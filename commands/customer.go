@@ -12,7 +12,7 @@ import (
 )
 
 // customers are the streams customer-<id>.
-var customers = aggregate[customer.State, customer.Event]{category: eventstore.Customer, evolve: customer.Evolve}
+var customers = aggregate[customer.State, customer.Event]{category: eventstore.Customer, evolve: customer.Evolve, snapshots: customerSnapshots}
 
 // RegisterCustomer registers the caller, if it is a customer, or somebody else, whose id is then derived from the command.
 type RegisterCustomer struct {

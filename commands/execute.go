@@ -5,11 +5,9 @@ import (
 	"errors"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-	"github.com/google/uuid"
-
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/internal/fault"
+	"github.com/cenkalti/backoff/v5"
 )
 
 // event is what every context's Event is.
@@ -17,8 +15,9 @@ type event interface{ Type() string }
 
 // An aggregate says how one context's streams are named and folded.
 type aggregate[S any, E event] struct {
-	category eventstore.Category
-	evolve   func(S, E) S
+	category  eventstore.Category
+	evolve    func(S, E) S
+	snapshots *codec[S] // nil: its streams are always folded whole
 }
 
 // A job is one command that waits for its stream.
@@ -65,115 +64,95 @@ func execute[S any, E event](ctx context.Context, h *Handlers, a aggregate[S, E]
 	return got.receipt, got.state, got.err
 }
 
+// A leader answers the commands at one stream. It holds the stream's lane as long as it lives.
+type leader[S any, E event] struct {
+	h      *Handlers
+	a      aggregate[S, E]
+	stream eventstore.Stream
+	open   []*job[S, E] // not answered yet
+	e      *entry[S]
+	fresh  bool // e stood at the stream's end when it was last asked
+	lost   int  // races
+	pause  backoff.ExponentialBackOff
+}
+
 // lead answers j and whoever waits at the stream. It outlives ctx, since others depend on it, by appendTimeout at most.
 func lead[S any, E event](ctx context.Context, h *Handlers, a aggregate[S, E], stream eventstore.Stream, j *job[S, E]) {
 	defer h.lanes.handOver(stream)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTimeout)
 	defer cancel()
-	open := []*job[S, E]{j}
+	l := leader[S, E]{h: h, a: a, stream: stream, open: []*job[S, E]{j},
+		pause: backoff.ExponentialBackOff{InitialInterval: time.Millisecond, RandomizationFactor: 0.9, Multiplier: 1.6, MaxInterval: 100 * time.Millisecond}}
 	for _, w := range h.lanes.take(stream, laneBatch-1) {
-		open = append(open, w.job.(*job[S, E]))
+		l.open = append(l.open, w.job.(*job[S, E]))
 	}
-	err := answerAll(ctx, h, a, stream, &open)
-	for _, j := range open { // whoever was not answered shares the fault
+	err := l.answerAll(ctx)
+	for _, j := range l.open { // whoever was not answered shares the fault
 		j.done <- answer[S]{err: err}
 	}
 }
 
 // answerAll decides and appends until every job is answered; open keeps those who are not.
-func answerAll[S any, E event](ctx context.Context, h *Handlers, a aggregate[S, E], stream eventstore.Stream, open *[]*job[S, E]) error {
-	pause := backoff.ExponentialBackOff{InitialInterval: time.Millisecond, RandomizationFactor: 0.9, Multiplier: 1.6, MaxInterval: 100 * time.Millisecond}
-	e, fresh, err := current(ctx, h, a, stream)
-	if err != nil {
+func (l *leader[S, E]) answerAll(ctx context.Context) (err error) {
+	if l.e, l.fresh, err = current(ctx, l.h, l.a, l.stream); err != nil {
 		return err
 	}
-	for lost := 0; len(*open) > 0; {
-		p := plan(stream, a, e, *open, fresh)
-		*open = p.rest
-		if p.stale {
-			if e, err = catchUp(ctx, h, a, stream, e); err != nil {
-				return err
-			}
-			fresh = true
-			continue
+	for err == nil && len(l.open) > 0 {
+		// Each time: what was read since may have come from a snapshot.
+		if err := recall(ctx, l.h, l.stream, l.e, l.open); err != nil {
+			return err
 		}
-		if len(p.jobs) == 0 {
-			continue
-		}
-		var next *entry[S]
-		next, err = p.append(ctx, h, stream, e)
+		p := plan(l.stream, l.a, l.e, l.open, l.fresh)
+		l.open = p.rest
 		switch {
-		case err == nil:
-			e, fresh = next, true
-			h.cache.put(stream, e, e.weight)
-			h.looked.drop(stream) // who looks from this process sees what it wrote
-		case errors.Is(err, eventstore.ErrWrongRevision):
-			if lost++; lost >= appendAttempts {
-				p.fail(ErrBusy)
-				return ErrBusy
-			}
-			*open = append(p.undecided(), *open...)
-			if err = sleep(ctx, pause.NextBackOff()); err != nil {
-				return err
-			}
-			if e, err = catchUp(ctx, h, a, stream, e); err != nil {
-				return err
-			}
-			fresh = true
-		default:
-			h.cache.drop(stream)
-			p.fail(err)
+		case p.stale:
+			err = l.catchUp(ctx)
+		case len(p.jobs) > 0:
+			err = l.append(ctx, p)
 		}
 	}
+	return err
+}
+
+// append appends the round and answers its jobs, with the fault if there is one; jobs that lost a race are open again. Faults: ErrBusy;
+// those of reading what won.
+func (l *leader[S, E]) append(ctx context.Context, p *round[S, E]) error {
+	next, err := p.append(ctx, l.h, l.stream, l.e)
+	switch {
+	case err == nil:
+		l.e, l.fresh = next, true
+		offer(l.h, l.a, l.stream, next)
+		l.h.cache.put(l.stream, next, next.weight)
+		l.h.looked.drop(l.stream) // who looks from this process sees what it wrote
+		return nil
+	case errors.Is(err, eventstore.ErrWrongRevision):
+		return l.again(ctx, p)
+	}
+	l.h.cache.drop(l.stream)
+	p.fail(err) // the others may fare better
 	return nil
 }
 
-// current returns what is known of the stream: from the cache (not fresh), or read whole (fresh).
-func current[S any, E event](ctx context.Context, h *Handlers, a aggregate[S, E], stream eventstore.Stream) (*entry[S], bool, error) {
-	if cached, ok := h.cache.get(stream); ok {
-		return cached.(*entry[S]), false, nil
+// again opens the jobs of a round that lost a race, and reads what won, after a pause that grows. Faults: ErrBusy after too many; the
+// store's.
+func (l *leader[S, E]) again(ctx context.Context, p *round[S, E]) error {
+	if l.lost++; l.lost >= appendAttempts {
+		p.fail(ErrBusy)
+		return ErrBusy
 	}
-	e, err := catchUp(ctx, h, a, stream, &entry[S]{revision: eventstore.NoStream, commands: map[uuid.UUID]applied{}})
-	return e, true, err
+	l.open = append(p.undecided(), l.open...)
+	if err := sleep(ctx, l.pause.NextBackOff()); err != nil {
+		return err
+	}
+	return l.catchUp(ctx)
 }
 
-// lookFor is how long a stream that a command only looks at is taken to be as it was: a price that changed in another process
-// may be seen that much later. What was seen is recorded with its revision.
-const lookFor = time.Second
-
-// looked is a stream's state at a revision, read at a moment. Immutable.
-type looked[S any] struct {
-	entry entry[S]
-	at    time.Time
-}
-
-// load returns the state of a stream that the command only looks at, not older than lookFor; NoStream and the zero state if
-// there is none.
-func load[S any, E event](ctx context.Context, h *Handlers, a aggregate[S, E], id string) (S, eventstore.Revision, error) {
-	stream := a.category.Stream(id)
-	e := entry[S]{revision: eventstore.NoStream}
-	if cached, ok := h.looked.get(stream); ok {
-		seen := cached.(looked[S])
-		if time.Since(seen.at) < lookFor {
-			return seen.entry.state, seen.entry.revision, nil
-		}
-		e = seen.entry
+func (l *leader[S, E]) catchUp(ctx context.Context) error {
+	e, err := catchUp(ctx, l.h, l.a, l.stream, l.e)
+	if err == nil {
+		l.e, l.fresh = e, true
 	}
-	at := time.Now()
-	for rec, err := range h.store.ReadStream(ctx, stream, e.revision+1) {
-		if errors.Is(err, eventstore.ErrNoStream) {
-			break
-		}
-		if err == nil {
-			err = e.fold(rec, a.apply)
-		}
-		if err != nil {
-			var none S
-			return none, eventstore.NoStream, err
-		}
-	}
-	h.looked.put(stream, looked[S]{entry: e, at: at}, e.weight)
-	return e.state, e.revision, nil
+	return err
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -9,7 +9,7 @@ import (
 )
 
 // stock is the streams inventory-<sku>.
-var stock = aggregate[inventory.State, inventory.Event]{category: eventstore.Inventory, evolve: inventory.Evolve}
+var stock = aggregate[inventory.State, inventory.Event]{category: eventstore.Inventory, evolve: inventory.Evolve, snapshots: stockSnapshots}
 
 // ReceiveStock adds units that came into the house.
 type ReceiveStock struct {

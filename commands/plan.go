@@ -2,8 +2,6 @@ package commands
 
 import (
 	"context"
-	"errors"
-	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -86,11 +84,14 @@ func (p *round[S, E]) append(ctx context.Context, h *Handlers, stream eventstore
 	if err != nil {
 		return nil, err
 	}
-	next := &entry[S]{state: p.jobs[len(p.jobs)-1].state, revision: done.Revision, position: done.Position,
-		commands: e.commands, weight: e.weight + len(all)} // the map moves on with the stream: only the lane's leader touches it
+	next := &entry[S]{state: p.jobs[len(p.jobs)-1].state, revision: done.Revision, position: done.Position, last: all[len(all)-1].ID,
+		commands: e.commands, heard: e.heard, saved: e.saved, weight: e.weight + len(all)} // the map moves on with the stream: only the lane's leader touches it
 	rev := e.revision
 	for _, j := range p.jobs {
-		rev += eventstore.Revision(len(j.events))
+		for range j.events {
+			rev++
+			next.heard.add(rev, j.job.r.Command)
+		}
 		known := applied{mac: j.job.r.MAC, revision: rev, position: positions[rev], correlation: j.job.r.Correlation}
 		next.commands[j.job.r.Command] = known
 		j.job.done <- answer[S]{state: j.state, receipt: receipt(stream, j.job.r, known)}
@@ -146,57 +147,6 @@ func replay[S any](stream eventstore.Stream, r request, known applied, state S) 
 
 func receipt(stream eventstore.Stream, r request, at applied) Receipt {
 	return Receipt{Command: r.Command, Stream: stream, Revision: at.revision, Position: at.position, Store: r.Store, Correlation: r.Correlation}
-}
-
-// catchUp folds what the stream holds beyond the entry. It never changes e.
-func catchUp[S any, E event](ctx context.Context, h *Handlers, a aggregate[S, E], stream eventstore.Stream, e *entry[S]) (*entry[S], error) {
-	next := &entry[S]{state: e.state, revision: e.revision, position: e.position, commands: maps.Clone(e.commands), weight: e.weight}
-	for rec, err := range h.store.ReadStream(ctx, stream, e.revision+1) {
-		if errors.Is(err, eventstore.ErrNoStream) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if err := next.fold(rec, a.apply); err != nil {
-			return nil, err
-		}
-	}
-	h.cache.put(stream, next, next.weight)
-	return next, nil
-}
-
-func (e *entry[S]) fold(rec eventstore.Recorded, evolve func(S, any) (S, bool)) error {
-	if known, ok := aggregates.Lookup(rec.Type); ok && known.Category != string(rec.Stream.Category()) {
-		return fault.Newf(fault.Internal, "FOREIGN_EVENT", "stream %s holds an event of type %s at revision %d that is not its category's", rec.Stream, rec.Type, rec.Revision)
-	}
-	body, err := aggregates.Decode(rec.Type, rec.Data)
-	if err != nil {
-		return err
-	}
-	meta, err := eventstore.DecodeMetadata(rec.Metadata)
-	if err != nil {
-		return err
-	}
-	state, ok := evolve(e.state, body)
-	if !ok {
-		return fault.Newf(fault.Internal, "FOREIGN_EVENT", "stream %s holds an event of type %s at revision %d that is not its category's", rec.Stream, rec.Type, rec.Revision)
-	}
-	e.state, e.revision, e.position = state, rec.Revision, rec.Position
-	e.weight++
-	if id, err := uuid.Parse(meta.Command); err == nil && e.commands != nil {
-		e.commands[id] = applied{mac: meta.InputMAC, revision: rec.Revision, position: rec.Position, correlation: meta.Correlation}
-	}
-	return nil
-}
-
-// apply is evolve over what the registry decodes; false for another category's event.
-func (a aggregate[S, E]) apply(s S, body any) (S, bool) {
-	ev, ok := body.(E)
-	if !ok {
-		return s, false
-	}
-	return a.evolve(s, ev), true
 }
 
 // encode gives the command's events their ids and envelope.

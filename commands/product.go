@@ -10,7 +10,7 @@ import (
 )
 
 // products are the streams product-<sku>.
-var products = aggregate[product.State, product.Event]{category: eventstore.Product, evolve: product.Evolve}
+var products = aggregate[product.State, product.Event]{category: eventstore.Product, evolve: product.Evolve, snapshots: productSnapshots}
 
 // CreateProduct puts a product into the catalogue.
 type CreateProduct struct {

@@ -22,6 +22,10 @@ const (
 	Return       Category = "return"     // the saga of a return
 )
 
+// Snapshot is the category of snapshots: not a registered one, since they are no domain events. Their streams are
+// snapshot-<name of the stream>.
+const Snapshot Category = "snapshot"
+
 var registered = []Category{Order, Inventory, Payment, Shipment, Product, Customer, Cart, Notification, Account, Case, Fulfilment, Return}
 
 // Categories returns the registered categories.

@@ -101,8 +101,11 @@ func (d *Daemon) commands(ctx context.Context) (*commands.Handlers, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.house.handlers, err = commands.New(store, keys, ports, commands.Config{Logger: d.log})
-	return d.house.handlers, err
+	if d.house.handlers, err = commands.New(store, keys, ports, commands.Config{Logger: d.log}); err != nil {
+		return nil, err
+	}
+	d.parts = append(d.parts, run.Part{Name: "snapshots", Run: d.house.handlers.Run})
+	return d.house.handlers, nil
 }
 
 // schema migrates a service's schema and returns a pool of its own that sees nothing else.
