@@ -122,6 +122,8 @@ func (b *batch) begin(item *batchItem) error {
 		return b.send(b.refused(item, detailed(codes.PermissionDenied, "AccessDenied", &shared.AccessDenied{})))
 	case item.err != nil:
 		return b.send(b.refused(item, b.malformed(item.err)))
+	case tooLate(item.options):
+		return b.send(b.refused(item, detailed(codes.DeadlineExceeded, "Timeout", &shared.Timeout{})))
 	}
 	select {
 	case b.slots <- struct{}{}:
@@ -155,6 +157,12 @@ func (b *batch) send(m *streams.BatchAppendResp) error {
 	return b.io.Send(m)
 }
 
+// tooLate reports a deadline, in the form of a moment, that has passed: the client has given the append up, and must not find it done.
+func tooLate(o *streams.BatchAppendReq_Options) bool {
+	d, ok := o.GetDeadlineOption().(*streams.BatchAppendReq_Options_Deadline_21_10_0)
+	return ok && !time.Now().Before(d.Deadline_21_10_0.AsTime())
+}
+
 // batchDeadline believes the client only as far as the write timeout: some write the epoch into the duration.
 func (s *Server) batchDeadline(o *streams.BatchAppendReq_Options) time.Duration {
 	limit := s.cfg.WriteTimeout
@@ -164,9 +172,7 @@ func (s *Server) batchDeadline(o *streams.BatchAppendReq_Options) time.Duration 
 			limit = min(limit, wanted)
 		}
 	case *streams.BatchAppendReq_Options_Deadline_21_10_0:
-		if wanted := time.Until(d.Deadline_21_10_0.AsTime()); wanted > 0 {
-			limit = min(limit, wanted)
-		}
+		limit = min(limit, time.Until(d.Deadline_21_10_0.AsTime()))
 	}
 	return limit
 }

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -23,10 +25,27 @@ func invalid(message string) error { return status.Error(codes.InvalidArgument, 
 
 // refuse ends a call with a status and the trailers that clients read, given as pairs.
 func refuse(ctx context.Context, code codes.Code, message string, trailers ...string) error {
+	for i := 1; i < len(trailers); i += 2 {
+		trailers[i] = printable(trailers[i])
+	}
 	if err := grpc.SetTrailer(ctx, metadata.Pairs(trailers...)); err != nil {
 		return status.Errorf(codes.Internal, "%s (and its trailers could not be set: %v)", message, err)
 	}
 	return status.Error(code, message)
+}
+
+// printable percent-encodes what a header can't hold, byte by byte, as grpc-message does: a stream's name is any text, and without its
+// trailer some clients end their process.
+func printable(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 func refuseDeleted(ctx context.Context, stream string) error {
@@ -66,7 +85,7 @@ func (s *Server) failed(ctx context.Context, stream string, err error) error {
 		return refuseRevision(ctx, wrong)
 	case errors.Is(err, engine.ErrTooLarge):
 		return refuseTooLarge(ctx, s.cfg.MaxAppend)
-	case errors.Is(err, engine.ErrOutcomeUnknown):
+	case fault.KindOf(err) == fault.Timeout:
 		return status.Error(codes.Aborted, "Operation timed out: "+fault.MessageOf(err))
 	}
 	if _, ok := status.FromError(err); ok {

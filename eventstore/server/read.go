@@ -138,9 +138,10 @@ func (c *call) readStream() error {
 	return nil
 }
 
-// sendFirst tells newer clients where a truncated stream begins. Older ones end their process on such a message.
+// sendFirst tells newer clients where a stream begins if they asked for what is truncated. Older ones end their process on such a message.
+// (The vendor's server says it only if a whole page of its own lies before; here the page is no reason.)
 func (c *call) sendFirst(page *engine.StreamPage) error {
-	if c.q.compat == 0 || c.q.dir == engine.Backwards || len(page.Records) > 0 || page.First <= c.q.revision || page.First > page.Last {
+	if c.q.compat == 0 || c.q.dir == engine.Backwards || page.First <= c.q.revision || page.First > page.Last {
 		return nil
 	}
 	return c.out.Send(&streams.ReadResp{Content: &streams.ReadResp_FirstStreamPosition{FirstStreamPosition: uint64(page.First)}})

@@ -64,11 +64,8 @@ func exists(name string) bool {
 
 func TestThePageOfInvariantsIsTrue(t *testing.T) {
 	page := text(t, "docs/invariants.md")
-	tests, named := map[string]bool{}, 0
+	named := 0
 	eachSource(t, func(name, text string) {
-		for _, f := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(text, -1) {
-			tests[f[1]] = true
-		}
 		for _, found := range invariantNames.FindAllStringSubmatch(text, -1) {
 			for _, number := range numbers.FindAllString(found[1]+" "+found[2], -1) {
 				named++
@@ -81,9 +78,24 @@ func TestThePageOfInvariantsIsTrue(t *testing.T) {
 	if named < 20 {
 		t.Errorf("%d invariants named in source: they are not found any more", named)
 	}
-	for _, found := range testName.FindAllStringSubmatch(page, -1) {
-		if !tests[found[1]] {
-			t.Errorf("docs/invariants.md names %s, which is no test", found[1])
+}
+
+func TestTheTestsThatPagesNameExist(t *testing.T) {
+	tests := map[string]bool{}
+	eachSource(t, func(_, text string) {
+		for _, f := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(text, -1) {
+			tests[f[1]] = true
+		}
+	})
+	for _, page := range []string{"docs/invariants.md", "docs/eventstore-protocol.md"} {
+		found := testName.FindAllStringSubmatch(text(t, page), -1)
+		if len(found) < 20 {
+			t.Errorf("%s names %d tests: they are not found any more", page, len(found))
+		}
+		for _, f := range found {
+			if !tests[f[1]] {
+				t.Errorf("%s names %s, which is no test", page, f[1])
+			}
 		}
 	}
 }
