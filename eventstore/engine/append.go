@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/annalhq/annal/internal/fault"
@@ -90,6 +91,8 @@ const (
 	appendEvents requestKind = iota
 	deleteSoftly
 	tombstone
+	sweepStream
+	sweptAll
 )
 
 // A request waits in the queue until a leader has decided it; done and err are the leader's until turn has spoken.
@@ -98,10 +101,12 @@ type request struct {
 	stream   string
 	expected Expected
 	events   []Event
+	sweep    *sweep // of sweepStream
 
-	done Appended
-	err  error
-	turn chan turn // capacity 1
+	begun time.Time
+	done  Appended
+	err   error
+	turn  chan turn // capacity 1
 }
 
 // turn wakes a waiting request.
@@ -125,13 +130,17 @@ func (db *DB) Begin(stream string, expected Expected, events []Event) (*Ticket, 
 	if err := db.checkAppend(stream, expected, events); err != nil {
 		return nil, err
 	}
-	return db.begin(&request{kind: appendEvents, stream: stream, expected: expected, events: events})
+	return db.queue(&request{kind: appendEvents, stream: stream, expected: expected, events: events})
 }
 
-func (db *DB) begin(r *request) (*Ticket, error) {
+func (db *DB) queue(r *request) (*Ticket, error) {
+	if db.cfg.readOnly {
+		return nil, ErrReadOnly
+	}
 	if err := db.enter(); err != nil {
 		return nil, err
 	}
+	r.begun = time.Now()
 	r.turn = make(chan turn, 1)
 	db.commits.join(r)
 	return &Ticket{db, r}, nil
@@ -145,6 +154,7 @@ func (t *Ticket) Wait(ctx context.Context) (Appended, error) {
 		if turn == lead {
 			t.db.commits.lead(t.r)
 		}
+		t.db.metrics.seconds.Observe(time.Since(t.r.begun).Seconds())
 		return t.r.done, t.r.err
 	case <-ctx.Done():
 		return t.db.commits.abandon(t.r)
@@ -155,7 +165,7 @@ func (db *DB) commit(ctx context.Context, r *request) (Appended, error) {
 	if err := ctx.Err(); err != nil {
 		return Appended{}, fault.Wrap(err, fault.Timeout, "DEADLINE_EXCEEDED", "the append was not begun")
 	}
-	t, err := db.begin(r)
+	t, err := db.queue(r)
 	if err != nil {
 		return Appended{}, err
 	}

@@ -34,6 +34,8 @@ type commits struct {
 	round   uint64 // number of the batch being filled
 	written []written
 	scratch []byte
+	swept   swept
+	space   space
 }
 
 // written is a batch on its way to the disk.
@@ -111,6 +113,7 @@ func (c *commits) take() []*request {
 // lead decides a group, writes it, hands the lead on, waits for the disk, and answers. r is the first of the group.
 func (c *commits) lead(r *request) {
 	group := c.take()
+	c.db.metrics.group.Observe(float64(len(group)))
 	for _, q := range group {
 		c.decide(q)
 	}
@@ -188,6 +191,8 @@ func (c *commits) put(h *head, stream string, e *Event, r Revision, now Ticks, r
 	appendEventKey(op.Key[:0], p)
 	putRecord(op.Value, &rec)
 	c.finish(op)
+	c.db.metrics.events.Inc()
+	c.db.metrics.bytes.Add(float64(len(op.Value)))
 	if h.id == 0 {
 		h.id = p
 		op = c.batch.SetDeferred(1+len(stream), 8)

@@ -48,10 +48,15 @@ func judge(s situation, expected Expected) verdict {
 
 // decide answers q, and writes what it accepts into the batch. A refusal leaves the batch as it was.
 func (c *commits) decide(q *request) {
+	before := c.next
 	q.done, q.err = c.attempt(q)
+	c.db.metrics.answered(q, c.next > before)
 }
 
 func (c *commits) attempt(q *request) (Appended, error) {
+	if q.kind == sweepStream || q.kind == sweptAll {
+		return c.scavenge(q)
+	}
 	s, err := c.heads.load(q.stream)
 	if err != nil {
 		return Appended{}, err
@@ -81,6 +86,12 @@ func (c *commits) attempt(q *request) (Appended, error) {
 			return Appended{}, refusal
 		}
 	}
+	if q.kind == appendEvents && len(q.events) == 0 {
+		return Appended{Empty: true, Revision: now.last}, nil
+	}
+	if err := c.space.check(); err != nil {
+		return Appended{}, err
+	}
 	switch q.kind {
 	case deleteSoftly:
 		if now.last < 0 && !now.described {
@@ -90,9 +101,6 @@ func (c *commits) attempt(q *request) (Appended, error) {
 	case tombstone:
 		return c.writeTombstone(s, q)
 	default:
-		if len(q.events) == 0 {
-			return Appended{Empty: true, Revision: now.last}, nil
-		}
 		return c.writeEvents(s, q)
 	}
 }

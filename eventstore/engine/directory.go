@@ -14,15 +14,18 @@ import (
 
 // The directory holds a marker that says whose it is and in which format, and Pebble's files in a folder of their own.
 const (
-	markerName    = "ANNAL-EVENTSTORE"
-	draftSuffix   = ".new"
-	storeFolder   = "log"
-	formatVersion = 1
-	markerText    = "annal event store, format %d\n"
+	markerName  = "ANNAL-EVENTSTORE"
+	draftSuffix = ".new"
+	storeFolder = "log"
+	markerText  = "annal event store, format %d\n"
+
+	formatFirst     = 1 // what a new store has
+	formatScavenged = 2 // may have stubs and 't' keys; a store gets it when something is scavenged for the first time
+	formatNewest    = formatScavenged
 )
 
-// claim makes sure that dir is an event store's, marks it if it is empty, and returns the folder for Pebble.
-func claim(fsys vfs.FS, dir string) (string, error) {
+// claim makes sure that dir is an event store's, marks it if it is empty and may become one, and returns the folder for Pebble.
+func claim(fsys vfs.FS, dir string, create bool) (string, error) {
 	names, err := fsys.List(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fault.Wrap(err, fault.Unavailable, "STORE_OPEN", "the event store's directory can't be read")
@@ -41,6 +44,8 @@ func claim(fsys vfs.FS, dir string) (string, error) {
 		err = checkMarker(fsys, fsys.PathJoin(dir, markerName))
 	} else if strangers > 0 {
 		return "", ErrForeignDirectory.Because("%s holds other files; give the event store an empty directory", dir)
+	} else if !create {
+		return "", fault.Newf(fault.Missing, "STORE_MISSING", "%s holds no event store", dir)
 	} else {
 		err = fault.Wrap(mark(fsys, dir), fault.Unavailable, "STORE_OPEN", "the event store's directory can't be written")
 	}
@@ -48,29 +53,44 @@ func claim(fsys vfs.FS, dir string) (string, error) {
 }
 
 func checkMarker(fsys vfs.FS, path string) error {
+	_, err := readMarker(fsys, path)
+	return err
+}
+
+// readMarker returns the store's format, if this program knows it.
+func readMarker(fsys vfs.FS, path string) (version int, err error) {
 	f, err := fsys.Open(path)
 	if err != nil {
-		return fault.Wrap(err, fault.Unavailable, "STORE_OPEN", "the event store's marker can't be read")
+		return 0, fault.Wrap(err, fault.Unavailable, "STORE_OPEN", "the event store's marker can't be read")
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 100))
 	if err = errors.Join(err, f.Close()); err != nil {
-		return fault.Wrap(err, fault.Unavailable, "STORE_OPEN", "the event store's marker can't be read")
+		return 0, fault.Wrap(err, fault.Unavailable, "STORE_OPEN", "the event store's marker can't be read")
 	}
-	var version int
-	if _, err := fmt.Sscanf(strings.TrimSpace(string(text)), strings.TrimSpace(markerText), &version); err != nil || version < 1 {
-		return ErrCorrupt.Because("the marker %s is damaged; its text should be %q", path, fmt.Sprintf(markerText, formatVersion))
+	if _, err := fmt.Sscanf(strings.TrimSpace(string(text)), strings.TrimSpace(markerText), &version); err != nil || version < formatFirst {
+		return 0, ErrCorrupt.Because("the marker %s is damaged; its text should be %q", path, fmt.Sprintf(markerText, formatFirst))
 	}
-	if version > formatVersion {
-		return ErrNewerFormat.Because("the event store has format %d, this program knows %d; use a newer one", version, formatVersion)
+	if version > formatNewest {
+		return 0, ErrNewerFormat.Because("the event store has format %d, this program knows %d; use a newer one", version, formatNewest)
 	}
-	return nil
+	return version, nil
+}
+
+// upgrade raises the number in the marker, durably. REQUIRES: one caller at a time.
+func upgrade(fsys vfs.FS, dir string, to int) error {
+	version, err := readMarker(fsys, fsys.PathJoin(dir, markerName))
+	if err != nil || version >= to {
+		return err
+	}
+	err = writeWhole(fsys, dir, markerName, fmt.Sprintf(markerText, to))
+	return fault.Wrap(err, fault.Unavailable, "STORE_UPGRADE", "the event store's marker can't be written")
 }
 
 func mark(fsys vfs.FS, dir string) error {
 	if err := fsys.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	if err := writeWhole(fsys, dir, markerName, fmt.Sprintf(markerText, formatVersion)); err != nil {
+	if err := writeWhole(fsys, dir, markerName, fmt.Sprintf(markerText, formatFirst)); err != nil {
 		return err
 	}
 	return syncDir(fsys, fsys.PathDir(dir))

@@ -30,7 +30,7 @@
 package engine
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -42,6 +42,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/annalhq/annal/internal/fault"
 )
@@ -52,12 +53,17 @@ type Config struct {
 	MemTableBytes  uint64           // one memtable, up to four exist; default 16 MiB
 	MaxAppendBytes int              // payload of one append; default 16 MiB
 	FloorEvery     time.Duration    // longest time that the log grows without its floor (file FLOOR) being raised; default 1 s
+	ReserveBytes   int64            // appends are refused while fewer bytes are free on the disk; default 256 MiB; -1: never refused
 	Logger         *slog.Logger     // default: discard what is not an error
 	FS             vfs.FS           // default: the operating system's
 	Now            func() time.Time // stamps events; default time.Now
 
+	Registerer prometheus.Registerer // nil: no metrics
+
 	// Fatal is called when the log can't be written. It must not return. Default: print and exit with status 1.
 	Fatal func(error)
+
+	readOnly bool // OpenReadOnly
 }
 
 func (c Config) withDefaults() Config {
@@ -72,6 +78,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.FloorEvery <= 0 {
 		c.FloorEvery = time.Second
+	}
+	if c.ReserveBytes == 0 {
+		c.ReserveBytes = defaultReserve
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
@@ -98,8 +107,11 @@ type DB struct {
 	pebble  *pebble.DB
 	commits commits
 	signals signals
+	metrics *metrics
 	visible atomic.Uint64 // last position that is durable, hence readable
 	floor   floorKeeper
+	gaps    atomic.Bool // something was scavenged, now or in an earlier life
+	tidying sync.Mutex  // held by the one Scavenge in progress
 
 	mu      sync.RWMutex // held for reading by every call in progress, for writing by Close
 	closed  bool
@@ -108,29 +120,60 @@ type DB struct {
 
 // Open opens the log in dir and creates it if dir is empty or missing. It returns ErrForeignDirectory if dir holds
 // something else, ErrNewerFormat if a newer program wrote it, ErrLocked if another process has it open, ErrCorrupt
-// if it is damaged, and unavailable faults for what the file system refuses.
+// if it is damaged, ErrDiskFull if the disk has no room, and unavailable faults for what the file system refuses.
 func Open(dir string, cfg Config) (*DB, error) {
+	return open(dir, cfg.withDefaults())
+}
+
+// OpenReadOnly opens a log that is there and changes nothing in dir, for those who look at a stopped store or at a backup: what would write
+// gets ErrReadOnly. Faults: as Open, and STORE_MISSING.
+func OpenReadOnly(dir string, cfg Config) (*DB, error) {
 	cfg = cfg.withDefaults()
-	store, err := claim(cfg.FS, dir)
+	cfg.readOnly = true
+	return open(dir, cfg)
+}
+
+func open(dir string, cfg Config) (*DB, error) {
+	store, err := claim(cfg.FS, dir, !cfg.readOnly)
 	if err != nil {
 		return nil, err
+	}
+	if !cfg.readOnly {
+		if err := checkRoom(cfg.FS, store); err != nil {
+			return nil, err
+		}
 	}
 	p, err := pebble.Open(store, pebbleOptions(cfg))
 	if err != nil {
 		return nil, openFault(err)
 	}
-	db := &DB{cfg: cfg, dir: dir, pebble: p, closing: make(chan struct{})}
-	db.signals.seed = maphash.MakeSeed()
-	last, err := db.lastPosition()
-	if err == nil {
-		err = checkFloor(cfg.FS, dir, last)
-	}
-	if err != nil {
+	db := &DB{cfg: cfg, dir: dir, pebble: p, metrics: newMetrics(), closing: make(chan struct{})}
+	if err := db.begin(); err != nil {
 		return nil, joinClose(err, p)
 	}
-	db.visible.Store(uint64(last))
-	db.commits.init(db, last)
 	return db, nil
+}
+
+// begin finds out where the log stands.
+func (db *DB) begin() error {
+	db.signals.seed = maphash.MakeSeed()
+	last, err := lastPosition(db.pebble)
+	if err != nil {
+		return err
+	}
+	if err := checkFloor(db.cfg.FS, db.dir, last); err != nil {
+		return err
+	}
+	swept, err := loadSwept(db.pebble)
+	if err != nil {
+		return err
+	}
+	db.visible.Store(uint64(last))
+	db.gaps.Store(swept.events > 0)
+	db.commits.init(db, last)
+	db.commits.swept = swept
+	db.commits.space = space{fs: db.cfg.FS, dir: db.dir, reserve: db.cfg.reserve()}
+	return db.register(db.cfg.Registerer)
 }
 
 // Close waits for the calls in progress, lets later ones fail with ErrClosed, moves what is only in the write-ahead log into tables,
@@ -144,11 +187,36 @@ func (db *DB) Close() error {
 	db.closed = true
 	close(db.closing)
 	db.floor.stop()
-	err := errors.Join(db.pebble.Flush(), db.pebble.Close())
+	if db.cfg.readOnly {
+		return fault.Wrap(db.pebble.Close(), fault.Internal, "STORE_CLOSE", "the event store's files did not close cleanly")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushPatience)
+	defer cancel()
+	if err := db.flush(ctx); err != nil { // a full disk, say; the write-ahead log has it all
+		db.cfg.Logger.Warn("event store: closing without moving the write-ahead log into tables", "error", err)
+	}
+	err := db.pebble.Close()
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "STORE_CLOSE", "the event store's files did not close cleanly")
 	}
 	return writeFloor(db.cfg.FS, db.dir, db.Last())
+}
+
+// flushPatience bounds what Close waits for the disk: Pebble tries again for ever while it is full.
+const flushPatience = 10 * time.Second
+
+// flush moves what is only in the write-ahead log into tables.
+func (db *DB) flush(ctx context.Context) error {
+	done, err := db.pebble.AsyncFlush()
+	if err != nil {
+		return readFault(err)
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Done is closed when Close has begun.
@@ -171,7 +239,8 @@ func (db *DB) leave() { db.mu.RUnlock() }
 
 func pebbleOptions(cfg Config) *pebble.Options {
 	o := &pebble.Options{
-		FS: orderedFS{cfg.FS},
+		FS:       orderedFS{cfg.FS},
+		ReadOnly: cfg.readOnly,
 		// Pebble takes its memtables out of the cache: without their share nothing would be left for blocks.
 		CacheSize:                   cfg.CacheBytes + 2*int64(cfg.MemTableBytes),
 		MemTableSize:                cfg.MemTableBytes,
@@ -184,7 +253,7 @@ func pebbleOptions(cfg Config) *pebble.Options {
 		// The first version that tells a torn tail of the WAL from a damaged middle; it is raised deliberately only.
 		FormatMajorVersion: pebble.FormatTableFormatV6,
 		Logger:             pebbleLogger{cfg.Logger, cfg.Fatal},
-		EventListener:      complaints(cfg.Logger),
+		EventListener:      complaints(cfg.Logger, cfg.Fatal),
 	}
 	for i := range o.Levels {
 		// Names of streams are looked up before their first event: the filter spares those who are new a search.
@@ -192,17 +261,6 @@ func pebbleOptions(cfg Config) *pebble.Options {
 		o.TargetFileSizes[i] = min(int64(4<<20)<<i, 32<<20)
 	}
 	return o
-}
-
-// complaints logs what Pebble finds wrong by itself. Damage found by a reader is the reader's error, not the end of the process:
-// what isn't damaged stays readable.
-func complaints(log *slog.Logger) *pebble.EventListener {
-	return &pebble.EventListener{
-		BackgroundError: func(err error) { log.Error("event store: background work failed", "error", err) },
-		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			log.Error("event store: a file is damaged; restore it from a backup", "file", info.Path, "error", info.Details)
-		},
-	}
 }
 
 // pebbleLogger passes Pebble's chatter on at debug level and makes sure that Fatalf doesn't return.

@@ -23,6 +23,7 @@ var (
 	ErrClosed           = fault.New(fault.Unavailable, "STORE_CLOSED", "the event store is closing")
 	ErrLocked           = fault.New(fault.Unavailable, "STORE_LOCKED", "another process has this event store open; stop it, or choose another directory")
 	ErrForeignDirectory = fault.New(fault.Invalid, "STORE_FOREIGN_DIRECTORY", "the directory holds other files; give the event store an empty one")
+	ErrReadOnly         = fault.New(fault.Invalid, "STORE_READ_ONLY", "the event store was opened for reading only")
 	ErrNewerFormat      = fault.New(fault.Invalid, "STORE_NEWER_FORMAT", "a newer program wrote this event store; use that one")
 )
 
@@ -63,6 +64,8 @@ func openFault(err error) error {
 		return fault.Wrap(err, ErrLocked.Kind, ErrLocked.Code, ErrLocked.Message)
 	case pebble.IsCorruptionError(err):
 		return fault.Wrap(err, ErrCorrupt.Kind, ErrCorrupt.Code, ErrCorrupt.Message)
+	case diskFull(err):
+		return fault.Wrap(err, ErrDiskFull.Kind, ErrDiskFull.Code, ErrDiskFull.Message)
 	}
 	return fault.Wrap(err, fault.Unavailable, "STORE_OPEN", "the event store can't open its files")
 }

@@ -45,3 +45,6 @@ func Flush(t testing.TB, db *DB) {
 
 // RaiseFloor does at once what otherwise happens within Config.FloorEvery.
 func RaiseFloor(db *DB) { db.raiseFloor() }
+
+// Pebble is what a test plants damage in.
+func (db *DB) Pebble() *pebble.DB { return db.pebble }

@@ -22,6 +22,11 @@ func (g *generations[K, V]) get(k K) (V, bool) {
 	return v, ok
 }
 
+func (g *generations[K, V]) forget(k K) {
+	delete(g.cur, k)
+	delete(g.old, k)
+}
+
 func (g *generations[K, V]) put(k K, v V) {
 	if len(g.cur) >= g.limit {
 		if _, ok := g.cur[k]; !ok {

@@ -128,8 +128,8 @@ func (c *commits) recall(h *head, q *request) (last entry, known int, err error)
 		if !ok {
 			return last, known, corrupt(h.id, "an index entry is malformed")
 		}
-		if e.id != q.events[known].ID {
-			break
+		if e.id != q.events[known].ID || int64(e.revision) != int64(q.expected)+1+int64(known) {
+			break // another event, or what was there was scavenged
 		}
 		last = e
 		known++
@@ -201,10 +201,10 @@ func (db *DB) lastEntry(id, bound Position) (e entry, err error) {
 		return entry{}, err
 	}
 	defer func() { err = errors.Join(err, readFault(it.Close())) }()
-	return lastWithin(it, id, bound)
+	return db.lastWithin(it, id, bound)
 }
 
-func lastWithin(it *pebble.Iterator, id, bound Position) (entry, error) {
+func (db *DB) lastWithin(it *pebble.Iterator, id, bound Position) (entry, error) {
 	for ok := it.Last(); ok; ok = it.Prev() {
 		e, ok := decodeEntry(it.Key(), it.Value())
 		if !ok {
@@ -218,6 +218,11 @@ func lastWithin(it *pebble.Iterator, id, bound Position) (entry, error) {
 		return entry{}, readFault(err)
 	}
 	if id <= bound {
+		if kept, err := db.keptFrom(id); err != nil {
+			return entry{}, err
+		} else if kept > 0 {
+			return entry{}, errScavenged // what bound saw is gone: whoever asks must look again
+		}
 		return entry{}, corrupt(id, "the stream that begins here has no index")
 	}
 	return entry{}, nil

@@ -4,19 +4,23 @@ import (
 	"encoding/binary"
 )
 
-// Three kinds of keys, each with one byte in front and numbers in big-endian order, so that Pebble's byte order is ours:
+// Kinds of keys, each with one byte in front and numbers in big-endian order, so that Pebble's byte order is ours:
 //
 //	'e' position                  -> record            the log: everything, once
 //	'n' name of a stream          -> position           of the stream's first event; that number is the stream's id
 //	's' stream id, revision       -> position, event id the stream: where its events are, and which
+//	't' stream id                 -> revision           a scavenged stream: revisions below are gone
+//	'm' name                      -> depends            what the engine keeps about itself
 //
 // A stream's id is the position of its first event: unique without a counter, and streams written lately are neighbours, so
-// index writes stay nearly sequential. Nothing is ever overwritten. The event id stands in the index so that a repeated
+// index writes stay nearly sequential. Nothing is ever overwritten, but by scavenging (scavenge.go). The event id stands in the index so that a repeated
 // append is recognised without reading payloads.
 const (
 	keyEvent  = 'e'
 	keyName   = 'n'
 	keyStream = 's'
+	keyKept   = 't'
+	keyOwn    = 'm'
 
 	eventKeyLen   = 1 + 8
 	streamKeyLen  = 1 + 8 + 8
@@ -49,6 +53,10 @@ func decodeStreamKey(k []byte) (id Position, r Revision, ok bool) {
 		return 0, 0, false
 	}
 	return Position(binary.BigEndian.Uint64(k[1:])), Revision(binary.BigEndian.Uint64(k[9:])), true
+}
+
+func appendKeptKey(b []byte, id Position) []byte {
+	return binary.BigEndian.AppendUint64(append(b, keyKept), uint64(id))
 }
 
 // entry is a line of a stream's index.

@@ -21,12 +21,14 @@ type model struct {
 	ended   map[string]bool
 	tb      map[string]int64 // "$tb" of a stream's metadata; absent: none
 	keep    map[string]int64 // "$maxCount"
+	kept    map[string]int64 // revisions below were scavenged
+	lost    map[int]bool     // indices into log: scavenged
 }
 
 const gone = int64(9223372036854775807)
 
 func newModel() *model {
-	return &model{streams: map[string][]int{}, ended: map[string]bool{}, tb: map[string]int64{}, keep: map[string]int64{}}
+	return &model{streams: map[string][]int{}, ended: map[string]bool{}, tb: map[string]int64{}, keep: map[string]int64{}, kept: map[string]int64{}, lost: map[int]bool{}}
 }
 
 func (m *model) last(stream string) int64 { return int64(len(m.streams[stream])) - 1 }
@@ -47,7 +49,7 @@ func (m *model) known(stream string, x engine.Expected, events []engine.Event) (
 	for i, e := range events {
 		found := -1
 		for r, idx := range m.streams[stream] {
-			if m.log[idx].ID != e.ID {
+			if m.log[idx].ID != e.ID || m.lost[idx] {
 				continue
 			}
 			if x == engine.ExpectAny || x == engine.ExpectExists || int64(r) == int64(x)+1+int64(i) {
@@ -180,11 +182,37 @@ func (m *model) read(stream string) ([]engine.Revision, error) {
 	if strings.HasPrefix(stream, "$$") {
 		first = last
 	}
+	first = max(first, m.kept[stream])
 	var rs []engine.Revision
 	for r := first; r <= last; r++ {
 		rs = append(rs, engine.Revision(r))
 	}
 	return rs, nil
+}
+
+// scavenge removes what no reader of a stream sees, but for each stream's last event.
+func (m *model) scavenge() (removed int) {
+	for stream, events := range m.streams {
+		last := int64(len(events)) - 1
+		parent, metadata := strings.CutPrefix(stream, "$$")
+		first := max(m.tb[stream], 0)
+		if k := m.keep[stream]; k > 0 {
+			first = max(first, last-k+1)
+		}
+		first = min(first, last)
+		switch {
+		case m.ended[stream], metadata && m.ended[parent]:
+			first = last + 1
+		case metadata:
+			first = last
+		}
+		for r := m.kept[stream]; r < first; r++ {
+			m.lost[events[r]] = true
+			removed++
+		}
+		m.kept[stream] = max(first, m.kept[stream])
+	}
+	return removed
 }
 
 // TestModel performs random operations on the engine and on the model, reopens the engine now and then, and wants equal answers and
@@ -249,6 +277,16 @@ func runModel(t *testing.T, seed uint64, steps int) {
 		case op < 98:
 			checkStream(t, db, m, stream)
 			checkStream(t, db, m, "$$"+stream)
+			continue
+		case op < 99:
+			would, err := db.Scavenge(ctx, engine.ScavengeConfig{DryRun: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			did, err := db.Scavenge(ctx, engine.ScavengeConfig{Rate: 1 << 30})
+			if want := uint64(m.scavenge()); err != nil || did.Events != want || would.Events != want || did.Bytes != would.Bytes {
+				t.Fatalf("step %d: scavenged %+v, would have %+v, %v; want %d events", step, did, would, err, want)
+			}
 			continue
 		default:
 			if err := db.Close(); err != nil {
@@ -327,11 +365,14 @@ func checkLog(t *testing.T, db *engine.DB, m *model) {
 	if diff := cmp.Diff(got, back); diff != "" {
 		t.Fatalf("forwards and backwards differ:\n%s", diff)
 	}
-	if len(got) != len(m.log) {
-		t.Fatalf("%d events, want %d", len(got), len(m.log))
+	if len(got) != len(m.log)-len(m.lost) {
+		t.Fatalf("%d events, want %d less %d", len(got), len(m.log), len(m.lost))
 	}
 	for i, r := range got {
-		w := m.log[i]
+		w := m.log[r.Position-1]
+		if m.lost[int(r.Position-1)] {
+			t.Fatalf("position %d was scavenged and is there", r.Position)
+		}
 		if r.Position != w.Position || r.Stream != w.Stream || r.Revision != w.Revision || r.Type != w.Type {
 			t.Fatalf("event %d is %+v, want %+v", i, r, w)
 		}

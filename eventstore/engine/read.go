@@ -8,10 +8,11 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Limits of one page; a page holds at least one record.
+// Limits of one page; a page holds at least one record, unless it went over so many scavenged positions.
 const (
 	pageEvents = 512
 	pageBytes  = 1 << 20
+	pageSkips  = 1 << 14
 )
 
 // Page is a piece of the log. Its records are the caller's.
@@ -27,11 +28,11 @@ type StreamPage struct {
 	Next    Revision // where the next page begins, in the same direction
 	End     bool     // there was nothing more when the page was read
 	Last    Revision // the stream's last revision
-	First   Revision // the first revision that the stream's metadata lets through, its age aside
+	First   Revision // the first revision that is there and that the stream's metadata lets through, its age aside
 }
 
 // ReadAll reads the log: forwards from a position inclusive, backwards from a position exclusive. At most max records, or
-// fewer: ask Page.End. Faults: ErrCorrupt, ErrClosed.
+// fewer, and none at all where much was scavenged: ask Page.End. Faults: ErrCorrupt, ErrClosed.
 func (db *DB) ReadAll(from Position, dir Direction, maxEvents int) (page Page, err error) {
 	if err := db.enter(); err != nil {
 		return Page{}, err
@@ -63,14 +64,18 @@ func allPage(it *pebble.Iterator, lower, upper Position, dir Direction, maxEvent
 	if dir == Backwards {
 		first, step, expect = it.Last, it.Prev, upper-1
 	}
-	size := 0
-	for ok := first(); ok && len(page.Records) < maxEvents && size < pageBytes; ok = step() {
+	size, skips := 0, 0
+	for ok := first(); ok && len(page.Records) < maxEvents && size < pageBytes && skips < pageSkips; ok = step() {
 		r, err := decodeAt(expect, it)
-		if err != nil {
+		switch {
+		case err == nil:
+			size += len(it.Value())
+			page.Records = append(page.Records, r)
+		case errors.Is(err, errScavenged):
+			skips++
+		default:
 			return Page{}, err
 		}
-		size += len(it.Value())
-		page.Records = append(page.Records, r)
 		if dir == Backwards {
 			page.Next = expect
 			expect--
@@ -83,7 +88,7 @@ func allPage(it *pebble.Iterator, lower, upper Position, dir Direction, maxEvent
 		return Page{}, readFault(err)
 	}
 	page.End = expect < lower || expect >= upper
-	if !page.End && len(page.Records) < maxEvents && size < pageBytes {
+	if !page.End && len(page.Records) < maxEvents && size < pageBytes && skips < pageSkips {
 		return Page{}, corrupt(expect, "the record is missing")
 	}
 	return page, nil
@@ -95,14 +100,26 @@ func decodeAt(want Position, it *pebble.Iterator) (Record, error) {
 	if !ok || p != want {
 		return Record{}, corrupt(want, "the record is missing")
 	}
-	r, err := decodeRecord(p, append([]byte(nil), it.Value()...))
-	if err != nil {
-		return Record{}, corrupt(p, "%v", err)
+	if value := it.Value(); len(value) > 4 && value[4] == kindScavenged { // spares a copy
+		_, err := decodeRecord(p, value)
+		return Record{}, recordFault(p, err)
 	}
-	return r, nil
+	r, err := decodeRecord(p, append([]byte(nil), it.Value()...))
+	return r, recordFault(p, err)
 }
 
-// record reads one event.
+// recordFault says where a record can't be trusted. That it was scavenged is the reader's matter: errScavenged stays itself.
+func recordFault(p Position, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errScavenged):
+		return err
+	}
+	return corrupt(p, "%v", err)
+}
+
+// record reads one event; errScavenged if it is no longer there.
 func (db *DB) record(p Position) (Record, error) {
 	value, closer, err := db.pebble.Get(appendEventKey(make([]byte, 0, eventKeyLen), p))
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -113,10 +130,7 @@ func (db *DB) record(p Position) (Record, error) {
 	}
 	defer closer.Close()
 	r, err := decodeRecord(p, append([]byte(nil), value...))
-	if err != nil {
-		return Record{}, corrupt(p, "%v", err)
-	}
-	return r, nil
+	return r, recordFault(p, err)
 }
 
 // ReadStream reads a stream within the limits of its metadata: forwards or backwards from a revision, inclusive. At most max
@@ -130,6 +144,20 @@ func (db *DB) ReadStream(stream string, from Revision, dir Direction, maxEvents 
 		return StreamPage{}, err
 	}
 	defer db.leave()
+	for range scavengedUnderfoot {
+		page, err = db.readStream(stream, from, dir, maxEvents)
+		if !errors.Is(err, errScavenged) {
+			return page, err
+		}
+	}
+	return StreamPage{}, ErrCorrupt.Because("the event store is damaged: the index of the stream %q leads to an event that was scavenged", stream)
+}
+
+// scavengedUnderfoot is how often a read begins again because what it was about to read was scavenged meanwhile. Each time the visible
+// position has grown (scavenge.go), so a few times are enough.
+const scavengedUnderfoot = 10
+
+func (db *DB) readStream(stream string, from Revision, dir Direction, maxEvents int) (page StreamPage, err error) {
 	bound := db.Last()
 	id, limits, err := db.readable(stream, bound)
 	if err != nil {
@@ -140,23 +168,27 @@ func (db *DB) ReadStream(stream string, from Revision, dir Direction, maxEvents 
 		return StreamPage{}, err
 	}
 	defer func() { err = errors.Join(err, readFault(it.Close())) }()
-	last, err := lastWithin(it, id, bound)
+	last, err := db.lastWithin(it, id, bound)
 	if err != nil {
 		return StreamPage{}, err
 	}
 	if last.revision == Tombstone {
 		return StreamPage{}, ErrStreamDeleted
 	}
-	log, err := db.pebble.NewIter(&pebble.IterOptions{
+	kept, err := db.keptFrom(id) // after the index was opened: then the index has all from there on
+	if err != nil {
+		return StreamPage{}, err
+	}
+	log, err := it.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{ // sees what the index sees
 		LowerBound: appendEventKey(make([]byte, 0, eventKeyLen), id),
 		UpperBound: appendEventKey(make([]byte, 0, eventKeyLen), bound+1),
-	})
+	}})
 	if err != nil {
 		return StreamPage{}, readFault(err)
 	}
 	defer func() { err = errors.Join(err, readFault(log.Close())) }()
 	r := streamReader{db: db, stream: stream, id: id, index: it, log: log, oldest: db.oldest(limits)}
-	r.page = StreamPage{Last: last.revision, First: limits.firstReadable(last.revision)}
+	r.page = StreamPage{Last: last.revision, First: max(limits.firstReadable(last.revision), kept)}
 	if dir == Backwards {
 		err = r.backwards(min(from, last.revision), maxEvents)
 		return r.page, err
@@ -232,8 +264,8 @@ func (db *DB) oldest(l Limits) Ticks {
 }
 
 // lastPosition finds the end of the log.
-func (db *DB) lastPosition() (p Position, err error) {
-	it, err := db.pebble.NewIter(&pebble.IterOptions{LowerBound: []byte{keyEvent}, UpperBound: []byte{keyEvent + 1}})
+func lastPosition(from pebble.Reader) (p Position, err error) {
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: []byte{keyEvent}, UpperBound: []byte{keyEvent + 1}})
 	if err != nil {
 		return 0, readFault(err)
 	}

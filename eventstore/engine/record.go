@@ -9,7 +9,7 @@ import (
 // A record is the value under an event's key:
 //
 //	crc32c    4  little-endian, over the position (8, big-endian) and everything that follows
-//	kind      1  1 = event; others are for later formats and are refused
+//	kind      1  1 = event, 2 = scavenged (below); others are for later formats and are refused
 //	flags     1  bit 0: the data is JSON
 //	created   8  100 ns since 1970, little-endian
 //	id       16
@@ -21,13 +21,25 @@ import (
 //	data         what is left
 //
 // The position is under the checksum, so a record that strayed to another key is noticed.
+//
+// Scavenging puts a stub in a record's place, so that the log keeps a record for every position and a hole stays damage:
+//
+//	crc32c    4  as above
+//	kind      1  2
+//	was       4  the checksum of the event that stood here, little-endian: one log is told from another by them
+//	rest         uvarint, as the event had it
 const (
-	kindEvent   = 1
-	flagJSON    = 1
-	recordFixed = 4 + 1 + 1 + 8 + 16
+	kindEvent     = 1
+	kindScavenged = 2
+	flagJSON      = 1
+	recordFixed   = 4 + 1 + 1 + 8 + 16
+	stubFixed     = 4 + 1 + 4
 )
 
-var errRecord = errors.New("malformed record")
+var (
+	errRecord    = errors.New("malformed record")
+	errScavenged = errors.New("the event was scavenged") // of a valid stub
+)
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) } // the library keeps one table
 
@@ -72,14 +84,47 @@ func putRecord(b []byte, r *Record) {
 	binary.LittleEndian.PutUint32(b, recordSum(r.Position, b[4:]))
 }
 
-// decodeRecord checks and decodes the value stored at p. The record owns none of b: callers hand in memory that nobody
-// else changes.
+// appendStub encodes what takes the place of an event whose record had the checksum was.
+func appendStub(b []byte, p Position, was uint32, rest uint64) []byte {
+	at := len(b)
+	b = append(b, 0, 0, 0, 0, kindScavenged)
+	b = binary.LittleEndian.AppendUint32(b, was)
+	b = binary.AppendUvarint(b, rest)
+	binary.LittleEndian.PutUint32(b[at:], recordSum(p, b[at+4:]))
+	return b
+}
+
+// decodeStub returns what a stub keeps; ok is false for whatever is none. REQUIRES: the checksum was verified.
+func decodeStub(b []byte) (was uint32, rest uint64, ok bool) {
+	if len(b) <= stubFixed || b[4] != kindScavenged {
+		return 0, 0, false
+	}
+	rest, n := binary.Uvarint(b[stubFixed:])
+	return binary.LittleEndian.Uint32(b[5:]), rest, n == len(b)-stubFixed
+}
+
+// originalSum returns the checksum of the event that stands, or stood, in a record. REQUIRES: as decodeStub.
+func originalSum(b []byte) uint32 {
+	if was, _, ok := decodeStub(b); ok {
+		return was
+	}
+	return binary.LittleEndian.Uint32(b)
+}
+
+// decodeRecord checks and decodes the value stored at p; a valid stub gives errScavenged. The record owns none of b: callers hand in
+// memory that nobody else changes.
 func decodeRecord(p Position, b []byte) (Record, error) {
-	if len(b) < recordFixed {
+	if len(b) <= stubFixed {
 		return Record{}, errRecord
 	}
 	if binary.LittleEndian.Uint32(b) != recordSum(p, b[4:]) {
 		return Record{}, errors.New("checksum mismatch")
+	}
+	if _, _, ok := decodeStub(b); ok {
+		return Record{}, errScavenged
+	}
+	if len(b) < recordFixed {
+		return Record{}, errRecord
 	}
 	if b[4] != kindEvent {
 		return Record{}, errors.New("unknown kind of record")
