@@ -45,8 +45,12 @@ func withLock(ctx context.Context, db *sql.DB, schema string, f func() error) er
 	if err != nil {
 		return unavailable(err)
 	}
+	const patience = `SELECT set_config('lock_timeout', '0', false)` // whoever comes second waits as long as the first works
 	const lock = `SELECT pg_advisory_lock(hashtextextended('annal migrate ' || $1, 0))`
-	if _, err = conn.ExecContext(ctx, lock, schema); err == nil {
+	if _, err = conn.ExecContext(ctx, patience); err == nil {
+		_, err = conn.ExecContext(ctx, lock, schema)
+	}
+	if err == nil {
 		err = f()
 	}
 	// The pool is closed next by our caller, and with it the session and its lock.
@@ -73,6 +77,23 @@ func up(ctx context.Context, db *sql.DB, quoted string, fsys fs.FS) error {
 		return refused(err)
 	}
 	return nil
+}
+
+// newest returns the version of the newest file.
+func newest(fsys fs.FS) (int64, error) {
+	names, err := fs.Glob(fsys, "*.sql")
+	if err != nil {
+		return 0, refused(err)
+	}
+	var last int64
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return 0, refused(err)
+		}
+		last = max(last, version)
+	}
+	return last, nil
 }
 
 func refused(err error) error {

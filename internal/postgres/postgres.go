@@ -1,11 +1,20 @@
 // Package postgres opens Annal's connection pools and brings schemas up to date.
 //
-// One database serves all services, with a schema and later a role for each (docs/adr/0001-schema-per-service.md) instead of
+// One database serves all services, with a schema and a role for each (docs/adr/0001-schema-per-service.md) instead of
 // a database server for each. What a service keeps here is derived, like read models, timers, vault keys and the
 // relay's checkpoint; orders themselves are in the event store.
 //
+//	Access   who connects how: the owner's login, logins of services' own, or both (access.go)
+//	Service  who acts here, the name of its role, the bounds of its sessions (service.go)
+//	Schema   a schema, its files, and who may do what with each table (rights.go)
+//
 // Open gives a pool whose every query is a span of the caller's trace (without its parameters: they may be personal) and
-// whose sessions carry bounds: a statement that runs away and a transaction that was forgotten end by the server's hand.
+// whose sessions carry bounds: a statement that runs away, a wait for a lock and a transaction that was forgotten end by the
+// server's hand. Access.Open gives the same to a service, acting in its role.
+//
+// The owner's login makes schemas, tables and roles, and services only use them: a role has the rights on tables that its
+// schema's Rights name, and nothing else anywhere. Grant compares what is with what should be and changes the difference, so
+// a database of an older build, a restored one or one that somebody changed by hand is right after the next start.
 //
 // Migrate runs a service's embedded SQL files, in goose's format and order, inside the service's own schema. Invariants:
 // the version table lives in that schema, so a schema that is dropped is forgotten as a whole; a session advisory lock
@@ -13,7 +22,9 @@
 // schema: search_path is the schema, so the same files can build version after version of a read model.
 //
 // Faults: POSTGRES_URL_INVALID (invalid), POSTGRES_UNAVAILABLE (unavailable: worth a retry), MIGRATION_REFUSED (internal:
-// a defect of the files or of the database's history), SCHEMA_NAME_INVALID (invalid).
+// a defect of the files or of the database's history), SCHEMA_NAME_INVALID (invalid); of roles POSTGRES_ROLES_REFUSED,
+// POSTGRES_ROLE_REFUSED, POSTGRES_LOGIN_REFUSED, POSTGRES_ROLE_UNFIT (denied: an administrator must act, the message says how),
+// POSTGRES_ROLE_MISSING (missing), SCHEMA_BEHIND (unavailable), RIGHTS_REFUSED (denied) and RIGHTS_WRONG (internal).
 package postgres
 
 import (
@@ -22,6 +33,7 @@ import (
 	"time"
 
 	"github.com/exaring/otelpgx"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/annalhq/annal/internal/fault"
@@ -32,9 +44,14 @@ type Config struct {
 	MaxConns          int32         // connections at most; default 8, since many processes share the server's 300
 	Application       string        // application_name in pg_stat_activity; default annal
 	ConnectTimeout    time.Duration // for one connection, and for Open's own ping; default 5 s
-	StatementTimeout  time.Duration // the server ends a longer statement; default 60 s, negative: none (rebuilds)
-	IdleInTransaction time.Duration // the server ends a session that idles longer inside a transaction; default 60 s
+	StatementTimeout  time.Duration // the server ends a longer statement; default the service's bound, negative: none (rebuilds)
+	LockTimeout       time.Duration // the server ends a longer wait for a lock; likewise
+	IdleInTransaction time.Duration // the server ends a session that idles longer inside a transaction; likewise
 	Schema            string        // search_path; default that of the database
+	ReadOnly          bool          // transactions change nothing unless they say so
+
+	service Service // whose bounds these are; zero: the owner's
+	ownRole bool    // act in the service's role
 }
 
 func (c Config) withDefaults() Config {
@@ -45,8 +62,10 @@ func (c Config) withDefaults() Config {
 		c.Application = "annal"
 	}
 	c.ConnectTimeout = otherwise(c.ConnectTimeout, 5*time.Second)
-	c.StatementTimeout = max(0, otherwise(c.StatementTimeout, time.Minute))
-	c.IdleInTransaction = max(0, otherwise(c.IdleInTransaction, time.Minute))
+	b := c.service.bounds()
+	c.StatementTimeout = max(0, otherwise(c.StatementTimeout, b.statement))
+	c.LockTimeout = max(0, otherwise(c.LockTimeout, b.lock))
+	c.IdleInTransaction = max(0, otherwise(c.IdleInTransaction, b.idle))
 	return c
 }
 
@@ -92,7 +111,15 @@ func poolConfig(url string, cfg Config) (*pgxpool.Config, error) {
 	params["application_name"] = cfg.Application
 	params["timezone"] = "UTC"
 	params["statement_timeout"] = milliseconds(cfg.StatementTimeout)
+	params["lock_timeout"] = milliseconds(cfg.LockTimeout)
 	params["idle_in_transaction_session_timeout"] = milliseconds(cfg.IdleInTransaction)
+	if cfg.ReadOnly {
+		params["default_transaction_read_only"] = "on"
+	}
+	if cfg.ownRole {
+		// Given with the connection, it is what RESET ROLE and DISCARD ALL come back to.
+		params["role"] = RoleName(databaseOf(pc.ConnConfig), cfg.service)
+	}
 	if cfg.Schema != "" {
 		name, err := quoteSchema(cfg.Schema)
 		if err != nil {
@@ -101,6 +128,14 @@ func poolConfig(url string, cfg Config) (*pgxpool.Config, error) {
 		params["search_path"] = name
 	}
 	return pc, nil
+}
+
+// databaseOf is the database that a connection opens: PostgreSQL takes the user's name if none is said.
+func databaseOf(c *pgx.ConnConfig) string {
+	if c.Database == "" {
+		return c.User
+	}
+	return c.Database
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

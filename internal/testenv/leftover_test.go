@@ -20,7 +20,15 @@ func TestLeftoversAreSweptAndNothingElse(t *testing.T) {
 				return err
 			}
 		}
+		orphan := testPrefix + old + "0_relay"
+		if _, err := conn.Exec(ctx, "CREATE ROLE "+orphan); err != nil { // its database is gone
+			return err
+		}
 		sweep(ctx, t, conn)
+		var left bool
+		if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, orphan).Scan(&left); err != nil || left {
+			t.Errorf("the role %s is still there: %v", orphan, err)
+		}
 		for _, name := range dead {
 			if there(ctx, t, conn, name) {
 				t.Errorf("the leftover %s is still there", name)

@@ -23,7 +23,8 @@ const (
 	templatePrefix = "annal_tmpl_"
 )
 
-// Postgres returns the URL of a new, empty database of this test's own, dropped when the test ends.
+// Postgres returns the URL of a new, empty database of this test's own, dropped when the test ends, and with it the roles
+// whose names begin with the database's and _.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	return clone(t, "template0")
@@ -101,10 +102,28 @@ func createDatabase(ctx context.Context, conn *pgx.Conn, name, source string) er
 }
 
 func dropDatabase(ctx context.Context, conn *pgx.Conn, name string) error {
-	return patiently(ctx, func() error {
+	err := patiently(ctx, func() error {
 		_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{name}.Sanitize()+" WITH (FORCE)")
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return dropRoles(ctx, conn, name)
+}
+
+// dropRoles drops what was made for the database that is gone: roles belong to the server, and their rights went with it.
+func dropRoles(ctx context.Context, conn *pgx.Conn, database string) error {
+	rows, err := conn.Query(ctx, `SELECT quote_ident(rolname) FROM pg_roles WHERE starts_with(rolname, $1)`, database+"_")
+	if err != nil {
+		return err
+	}
+	roles, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(roles) == 0 {
+		return err
+	}
+	_, err = conn.Exec(ctx, "DROP ROLE IF EXISTS "+strings.Join(roles, ", "))
+	return err
 }
 
 // patiently repeats f while the database is in use by a session that is just ending (SQLSTATE 55006): an autovacuum, or
@@ -129,7 +148,9 @@ func patiently(ctx context.Context, f func() error) error {
 // sweep drops what killed tests left. Another test may do the same at the same moment, so a failure is only told.
 func sweep(ctx context.Context, t testing.TB, conn *pgx.Conn) {
 	t.Helper()
-	rows, err := conn.Query(ctx, `SELECT datname FROM pg_database WHERE datname LIKE 'annal\_%\_%'`)
+	// A test killed between the two leaves roles of a database that is gone.
+	rows, err := conn.Query(ctx, `SELECT datname FROM pg_database WHERE datname LIKE 'annal\_%\_%'
+		UNION SELECT substring(rolname FROM '^(annal_[a-z]+_[0-9a-z]+_[0-9a-z]+)_') FROM pg_roles WHERE rolname ~ '^annal_(test|half)_[0-9a-z]+_[0-9a-z]+_'`)
 	if err != nil {
 		t.Logf("testenv: listing databases: %v", err)
 		return
