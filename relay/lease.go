@@ -25,7 +25,7 @@ func (r *Relay) acquire(ctx context.Context) (*lease, error) {
 	}
 	l := &lease{conn: pooled.Hijack()} // it lives as long as leadership: not the pool's to recycle
 	for _, sql := range []string{
-		`SET statement_timeout = 0`,
+		`SET statement_timeout = 0`, `SET lock_timeout = 0`,
 		`SET idle_session_timeout = '15s'`,
 		`SET tcp_keepalives_idle = 5`, `SET tcp_keepalives_interval = 5`, `SET tcp_keepalives_count = 2`,
 		`SELECT pg_advisory_lock(hashtextextended('annal relay', 0))`,

@@ -36,6 +36,7 @@ import (
 
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/internal/rabbit"
 )
 
@@ -52,6 +53,13 @@ func Migrations() fs.FS {
 		panic(err) //nolint:forbidigo // the folder is compiled in
 	}
 	return sub
+}
+
+// Owned is the schema with its rights: the relay keeps one row and never removes it.
+func Owned() postgres.Schema {
+	return postgres.Schema{Name: Schema, Files: Migrations(), Rights: postgres.Rights{
+		"checkpoint": {postgres.Relay: "SELECT INSERT UPDATE"},
+	}}
 }
 
 // Config bounds the relay. The zero value is fit for use.

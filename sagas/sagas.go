@@ -38,6 +38,7 @@ import (
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/feed"
 	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/internal/rabbit"
 )
 
@@ -57,6 +58,14 @@ func Migrations() fs.FS {
 		panic(err) //nolint:forbidigo // the embedded folder is there, or it would not compile
 	}
 	return files
+}
+
+// Owned is the schema with its rights: sagas end, and their rows stay.
+func Owned() postgres.Schema {
+	return postgres.Schema{Name: Schema, Files: Migrations(), Rights: postgres.Rights{
+		"checkpoint": {postgres.Sagas: "SELECT INSERT UPDATE"},
+		"saga":       {postgres.Sagas: "SELECT INSERT UPDATE"},
+	}}
 }
 
 // Config tunes the sagas. The zero value is fit for use.

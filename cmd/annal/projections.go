@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/projections"
 )
 
@@ -35,7 +36,8 @@ shops that went two ways to the same state have equal hashes.`,
 		if err != nil {
 			return t.away(err)
 		}
-		pool, err := t.pool(c.Context(), cfg, "")
+		// The tables themselves, not the views: only the projector may read those.
+		pool, err := t.pool(c.Context(), cfg, postgres.Projector, postgres.Config{ReadOnly: true})
 		if err != nil {
 			return t.away(err)
 		}

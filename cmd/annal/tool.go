@@ -50,7 +50,7 @@ func address(url string) string {
 
 // addressed are settings of which one is enough to work without a home.
 var addressed = []string{"ANNAL_MODE", "ANNAL_EVENTSTORE_LISTEN", "ANNAL_EVENTSTORE_URL", "ANNAL_EVENTSTORE_URL_FILE", "ANNAL_POSTGRES_URL",
-	"ANNAL_POSTGRES_URL_FILE"}
+	"ANNAL_POSTGRES_URL_FILE", "ANNAL_POSTGRES_VAULT_URL", "ANNAL_POSTGRES_VAULT_URL_FILE"}
 
 // config reads the settings: the environment first, then what `make run` wrote for this home, which also means that this
 // is a developer's machine.
@@ -109,14 +109,21 @@ func (t *tool) store(cfg config.Config) (*eventstore.Client, error) {
 	return store, err
 }
 
-func (t *tool) pool(ctx context.Context, cfg config.Config, schema string) (*pgxpool.Pool, error) {
-	if cfg.PostgresURL == "" {
+// pool acts in the service's role, as annald would. The tool migrates nothing.
+func (t *tool) pool(ctx context.Context, cfg config.Config, s postgres.Service, bounds postgres.Config) (*pgxpool.Pool, error) {
+	access := cfg.Postgres()
+	url := access.Own[s]
+	if url == "" {
+		url = access.Owner
+	}
+	if url == "" {
 		return nil, fault.New(fault.Invalid, "SETTING_INVALID", "ANNAL_POSTGRES_URL is not set and this home has no servers; `make run` starts some")
 	}
-	if where := "PostgreSQL at " + address(cfg.PostgresURL); !slices.Contains(t.asked, where) {
+	if where := "PostgreSQL at " + address(url); !slices.Contains(t.asked, where) {
 		t.asked = append(t.asked, where)
 	}
-	pool, err := postgres.Open(ctx, cfg.PostgresURL, postgres.Config{Application: "annal", Schema: schema})
+	bounds.Application = "annal"
+	pool, err := access.Open(ctx, s, bounds)
 	if err == nil {
 		t.closers = append(t.closers, pool.Close)
 	}
@@ -128,7 +135,7 @@ func (t *tool) vault(ctx context.Context, cfg config.Config) (*vault.Vault, erro
 	if err != nil {
 		return nil, err
 	}
-	pool, err := t.pool(ctx, cfg, vault.Schema)
+	pool, err := t.pool(ctx, cfg, postgres.Vault, postgres.Config{Schema: vault.Schema})
 	if err != nil {
 		return nil, err
 	}

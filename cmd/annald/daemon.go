@@ -11,13 +11,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/annalhq/annal/internal/config"
 	"github.com/annalhq/annal/internal/fault"
-	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/internal/run"
 	"github.com/annalhq/annal/internal/telemetry"
 )
@@ -31,7 +29,6 @@ type Daemon struct {
 	roles    []role // that were built
 	log      *slog.Logger
 	registry *prometheus.Registry
-	pool     *pgxpool.Pool  // nil in a process that is only an event store
 	mux      *http.ServeMux // of ANNAL_HTTP_LISTEN
 	http     net.Listener
 	admin    net.Listener
@@ -70,8 +67,11 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.listen(ctx); err != nil {
 		return err
 	}
-	if err := d.openPostgres(ctx); err != nil {
+	if err := d.knock(ctx); err != nil {
 		return err
+	}
+	if d.cfg.Postgres().OneLogin {
+		d.log.WarnContext(ctx, "services have no Postgres roles of their own (ANNAL_POSTGRES_ROLES=none): each may do what the login of its URL may")
 	}
 	return d.buildRoles(ctx)
 }
@@ -96,26 +96,6 @@ func closing(l net.Listener) func(context.Context) error {
 		}
 		return nil
 	}
-}
-
-// openPostgres opens the pool that all roles of this process share. Only a store by itself needs none.
-func (d *Daemon) openPostgres(ctx context.Context) error {
-	if !d.asked.all && len(d.asked.roles) == 1 && d.asked.has(roleEventStore) {
-		return nil
-	}
-	if d.cfg.PostgresURL == "" {
-		return fault.New(fault.Invalid, "SETTING_INVALID", "ANNAL_POSTGRES_URL is not set; `make run` sets it, or name a server of your own")
-	}
-	pool, err := postgres.Open(ctx, d.cfg.PostgresURL, postgres.Config{MaxConns: d.cfg.PostgresMaxConns, Application: "annald"})
-	if err != nil {
-		return err
-	}
-	d.pool = pool
-	d.closers = append(d.closers, func(context.Context) error { pool.Close(); return nil })
-	d.checks = append(d.checks, run.Check{Name: "postgres", Probe: func(ctx context.Context) error {
-		return fault.Wrap(pool.Ping(ctx), fault.Unavailable, "POSTGRES_UNAVAILABLE", "PostgreSQL does not answer")
-	}})
-	return nil
 }
 
 // buildRoles calls the recipes asked for. A role asked for by name must exist; all means all that this build has.

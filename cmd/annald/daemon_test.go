@@ -56,7 +56,7 @@ func TestADaemonIsReadyAndDrains(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
-	if code, text := get(t, "http://"+d.HTTPAddr()+"/readyz?verbose"); code != 200 || !strings.Contains(text, "[+]postgres ok\n") {
+	if code, text := get(t, "http://"+d.HTTPAddr()+"/readyz?verbose"); code != 200 || !strings.Contains(text, "[+]postgres queries ok\n") {
 		t.Errorf("readyz: %d %s", code, text)
 	}
 	if code, _ := get(t, "http://"+d.HTTPAddr()+"/livez"); code != 200 {

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"io/fs"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/annalhq/annal/commands"
 	"github.com/annalhq/annal/eventstore"
@@ -13,6 +10,7 @@ import (
 	"github.com/annalhq/annal/internal/rabbit"
 	"github.com/annalhq/annal/internal/run"
 	"github.com/annalhq/annal/internal/vault"
+	"github.com/annalhq/annal/projections"
 )
 
 // A house is what several roles of one process share. Each piece is opened when the first role asks for it.
@@ -22,6 +20,7 @@ type house struct {
 	bus      *rabbit.Bus
 	vault    *vault.Vault
 	handlers *commands.Handlers
+	models   []projections.Projection // prepared
 }
 
 // store returns the process's connection to the event store. It is lazy: the store may come up later.
@@ -76,7 +75,7 @@ func (d *Daemon) keys(ctx context.Context) (*vault.Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, err := d.schema(ctx, vault.Schema, vault.Migrations())
+	pool, err := d.schema(ctx, postgres.Vault, vault.Owned())
 	if err != nil {
 		return nil, err
 	}
@@ -106,17 +105,4 @@ func (d *Daemon) commands(ctx context.Context) (*commands.Handlers, error) {
 	}
 	d.parts = append(d.parts, run.Part{Name: "snapshots", Run: d.house.handlers.Run})
 	return d.house.handlers, nil
-}
-
-// schema migrates a service's schema and returns a pool of its own that sees nothing else.
-func (d *Daemon) schema(ctx context.Context, name string, files fs.FS) (*pgxpool.Pool, error) {
-	if err := postgres.Migrate(ctx, d.cfg.PostgresURL, name, files); err != nil {
-		return nil, err
-	}
-	pool, err := postgres.Open(ctx, d.cfg.PostgresURL, postgres.Config{MaxConns: d.cfg.PostgresMaxConns, Application: "annald " + name, Schema: name})
-	if err != nil {
-		return nil, err
-	}
-	d.closers = append(d.closers, func(context.Context) error { pool.Close(); return nil })
-	return pool, nil
 }

@@ -4,6 +4,7 @@
 //	annald --roles api                              the GraphQL API; any number, they have no state
 //	annald --roles relay,projector                  some roles together
 //	annald --roles worker=payment,inventory         command workers of some contexts
+//	annald --migrate                                brings the database up to date, with roles and rights, and ends
 //	annald --print-config                           the table of settings with their values, secrets left out
 //
 // Every process serves /livez and /readyz at ANNAL_HTTP_LISTEN (the role api adds /graphql) and /metrics and pprof at
@@ -55,6 +56,8 @@ func execute(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	case asked.printConfig:
 		_, err = fmt.Fprint(stdout, cfg)
 		return err
+	case asked.migrate:
+		return migrate(ctx, cfg)
 	}
 	d, err := New(ctx, cfg, asked.roles, stderr)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/annalhq/annal/internal/auth"
 	"github.com/annalhq/annal/internal/config"
 	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/internal/run"
-	"github.com/annalhq/annal/projections"
 	"github.com/annalhq/annal/queries"
 )
 
@@ -47,7 +47,7 @@ func buildAPI(ctx context.Context, d *Daemon) error {
 	return nil
 }
 
-// queries returns what reads the read models. Their tables and views are made here too: an API may start before its projector.
+// queries returns what reads the read models. An API may start before its projector: who comes first makes the tables.
 func (d *Daemon) queries(ctx context.Context) (*queries.Queries, error) {
 	store, err := d.store()
 	if err != nil {
@@ -57,12 +57,9 @@ func (d *Daemon) queries(ctx context.Context) (*queries.Queries, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := projections.All(projections.Settings{Location: d.cfg.Location()})
+	_, pool, err := d.readModels(ctx, postgres.Queries)
 	if err != nil {
 		return nil, err
 	}
-	if err := projections.Prepare(ctx, d.pool, all); err != nil {
-		return nil, err
-	}
-	return queries.New(d.pool, keys, store, queries.Config{Logger: d.log})
+	return queries.New(pool, keys, store, queries.Config{Logger: d.log})
 }

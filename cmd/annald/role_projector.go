@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/annalhq/annal/feed"
+	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/internal/run"
 	"github.com/annalhq/annal/projections"
 )
@@ -23,14 +24,11 @@ func buildProjector(ctx context.Context, d *Daemon) error {
 	if err != nil {
 		return err
 	}
-	all, err := projections.All(projections.Settings{Location: d.cfg.Location()})
+	all, pool, err := d.readModels(ctx, postgres.Projector)
 	if err != nil {
 		return err
 	}
-	if err := projections.Prepare(ctx, d.pool, all); err != nil {
-		return err
-	}
-	projector, err := projections.New(d.pool, projections.Config{Projections: all, History: projections.FromStore(store, historyBatch), Logger: d.log})
+	projector, err := projections.New(pool, projections.Config{Projections: all, History: projections.FromStore(store, historyBatch), Logger: d.log})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/internal/run"
 	"github.com/annalhq/annal/relay"
 )
@@ -17,7 +18,7 @@ func buildRelay(ctx context.Context, d *Daemon) error {
 	if err != nil {
 		return err
 	}
-	pool, err := d.schema(ctx, relay.Schema, relay.Migrations())
+	pool, err := d.schema(ctx, postgres.Relay, relay.Owned())
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/internal/run"
 	"github.com/annalhq/annal/sagas"
 )
@@ -52,7 +53,7 @@ func (d *Daemon) buildSagas(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pool, err := d.schema(ctx, sagas.Schema, sagas.Migrations())
+	pool, err := d.schema(ctx, postgres.Sagas, sagas.Owned())
 	if err != nil {
 		return err
 	}

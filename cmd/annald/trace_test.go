@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/hex"
 	"encoding/json"
 	"io"
@@ -17,7 +16,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/annalhq/annal/internal/auth"
-	"github.com/annalhq/annal/internal/config"
 )
 
 // A client is somebody who talks to a running daemon's API.
@@ -25,26 +23,6 @@ type client struct {
 	t     *testing.T
 	url   string
 	token string
-}
-
-// start runs a daemon with all roles until the test ends.
-func start(t *testing.T, cfg config.Config) *Daemon {
-	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	d, err := New(ctx, cfg, "all", io.Discard)
-	if err != nil {
-		stop()
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	return d
 }
 
 func as(t *testing.T, d *Daemon, p auth.Principal) client {
@@ -97,23 +75,14 @@ func TestOneTraceFromTheRequestToTheRow(t *testing.T) {
 	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
 	names := collect(t, id)
 
-	d := start(t, settings(t))
+	d := launch(t, settings(t), "all")
 	admin := as(t, d, auth.Principal{Kind: auth.Staff, ID: "ada", Roles: []auth.Role{auth.RoleAdmin}})
 	admin.ask("", `mutation { createProduct(input: {sku: "MUG", name: "Mug", price: {amount: "7.50", currencyCode: "GBP"}}) { sku userErrors { code } } }`)
 	admin.ask("", `mutation { receiveStock(input: {sku: "MUG", quantity: 5}) { sku userErrors { code } } }`)
 	buyer := as(t, d, auth.Principal{Kind: auth.Customer, ID: "c-bea", Roles: []auth.Role{auth.RoleCustomer}})
 	buyer.ask("", `mutation { registerCustomer(input: {name: "Bea", email: "bea@example.com"}) { customerId userErrors { code } } }`)
 
-	placed := buyer.ask("00-"+id+"-00f067aa0ba902b7-01", `mutation { placeOrder(input: {lines: [{sku: "MUG", quantity: 1}], currency: "GBP", paymentToken: "tok_ok",
-		address: {lines: ["1 High Street"], city: "Leeds", country: "GB"}}) { orderId receipt { position } userErrors { code } } }`)
-	_, rest, _ := strings.Cut(placed, `"orderId":"`)
-	order, _, _ := strings.Cut(rest, `"`)
-	settled := time.Now().Add(20 * time.Second)
-	for !strings.Contains(buyer.ask("", `{ order(id: "`+order+`") { status } }`), "SHIPPED") {
-		if time.Now().After(settled) {
-			t.Fatal("the order does not get shipped")
-		}
-	}
+	buy(t, buyer, "00-"+id+"-00f067aa0ba902b7-01")
 	missing := []string{"graphql", "eventstore.append", "send events", "process sagas.events", "send commands", "process payment.", "saga answer", "process projections.events", "COMMIT"}
 	var seen []string
 	for len(missing) > 0 {

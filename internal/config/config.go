@@ -47,8 +47,15 @@ type Config struct {
 	HTTPListen  string `env:"ANNAL_HTTP_LISTEN" envDefault:"127.0.0.1:8080" doc:"address of /graphql, /livez and /readyz"`
 	AdminListen string `env:"ANNAL_ADMIN_LISTEN" envDefault:"127.0.0.1:8081" doc:"address of /metrics and /debug/pprof; never expose it"`
 
-	PostgresURL        string `env:"ANNAL_POSTGRES_URL" secret:"url" doc:"postgres://user:password@host:5432/database"`
-	PostgresMaxConns   int32  `env:"ANNAL_POSTGRES_MAX_CONNS" envDefault:"16" doc:"connections of this process at most"`
+	PostgresURL          string `env:"ANNAL_POSTGRES_URL" secret:"url" doc:"postgres://user:password@host:5432/database, of the login that owns the schemas; empty: this process migrates nothing and each service has a URL of its own"`
+	PostgresRoles        string `env:"ANNAL_POSTGRES_ROLES" envDefault:"own" doc:"own: each service acts in a role of its own; none: as the login of its URL"`
+	PostgresRelayURL     string `env:"ANNAL_POSTGRES_RELAY_URL" secret:"url" doc:"login of the relay alone; empty: ANNAL_POSTGRES_URL's, acting in the service's role; so are the next four"`
+	PostgresSagasURL     string `env:"ANNAL_POSTGRES_SAGAS_URL" secret:"url" doc:"login of the sagas alone"`
+	PostgresVaultURL     string `env:"ANNAL_POSTGRES_VAULT_URL" secret:"url" doc:"login of the vault alone; api and worker open it"`
+	PostgresProjectorURL string `env:"ANNAL_POSTGRES_PROJECTOR_URL" secret:"url" doc:"login of the projector alone"`
+	PostgresQueriesURL   string `env:"ANNAL_POSTGRES_QUERIES_URL" secret:"url" doc:"login of the API's queries alone"`
+	PostgresMaxConns     int32  `env:"ANNAL_POSTGRES_MAX_CONNS" envDefault:"16" doc:"connections of each service of this process at most"`
+
 	RabbitMQURL        string `env:"ANNAL_RABBITMQ_URL" secret:"url" doc:"amqp://user:password@host:5672/vhost"`
 	RabbitMQManagement string `env:"ANNAL_RABBITMQ_MANAGEMENT_URL" secret:"url" doc:"http://user:password@host:15672; only tests and the tool use it"`
 
@@ -146,6 +153,9 @@ func (c Config) Validate() error {
 	}
 	if (c.EventStoreTLSCert == "") != (c.EventStoreTLSKey == "") {
 		return invalid("ANNAL_EVENTSTORE_TLS_CERT", "and ANNAL_EVENTSTORE_TLS_KEY are set both or not at all")
+	}
+	if c.PostgresRoles != "own" && c.PostgresRoles != "none" {
+		return invalid("ANNAL_POSTGRES_ROLES", "is own or none, not %q", c.PostgresRoles)
 	}
 	if _, err := time.LoadLocation(c.Timezone); err != nil {
 		return invalid("ANNAL_TIMEZONE", "is an IANA zone like Europe/London, not %q", c.Timezone)

@@ -33,6 +33,7 @@ import (
 
 	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/pii"
+	"github.com/annalhq/annal/internal/postgres"
 )
 
 // Schema is the Postgres schema that the vault's tables live in.
@@ -101,6 +102,15 @@ func Migrations() fs.FS {
 		panic(err) //nolint:forbidigo // the path is a constant that embed has checked
 	}
 	return sub
+}
+
+// Owned is the schema with its rights. Nobody may delete a key's row, not even the vault: a destroyed key leaves a tombstone.
+func Owned() postgres.Schema {
+	return postgres.Schema{Name: Schema, Files: Migrations(), Rights: postgres.Rights{
+		"keys":         {postgres.Vault: "SELECT INSERT UPDATE"},
+		"installation": {postgres.Vault: "SELECT INSERT"},
+		"blind_index":  {postgres.Vault: "SELECT INSERT UPDATE DELETE"},
+	}}
 }
 
 // Seal encrypts a datum of the person and creates the person's key on first use. An empty datum is no datum: the zero
