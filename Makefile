@@ -82,7 +82,7 @@ import-disturbed: ## an import through kill -9 and a wiped broker ends like one 
 	@test/import-disturbed.sh "$(FILE)"
 
 .PHONY: interop
-interop: ## other people's programs against a running house: npm graphql-http, Node's @eventstore/db-client
+interop: ## other people's programs against a running house: npm graphql-http, Node's two clients of the event store
 	@test/interop.sh
 
 .PHONY: demo

@@ -1,6 +1,6 @@
 #!/bin/sh
-# `make interop`: other people's programs against a running house. npm graphql-http audits the API (GraphQL over HTTP); Node's
-# @eventstore/db-client appends, reads and subscribes at the embedded event store. Versions are pinned in test/interop/package.json;
+# `make interop`: other people's programs against a running house. npm graphql-http audits the API (GraphQL over HTTP); Node's two
+# official clients, the one of before and the one of after the renaming, use the embedded event store. Versions are pinned in test/interop/package.json;
 # the packages are installed below the house and go with it. Needs Node 18 or later, which is installed if it can be (Debian, as root).
 . test/house.sh
 if ! command -v npm >/dev/null; then
@@ -20,4 +20,5 @@ wait $install
 . "$ANNAL_HOME/tokens.env"
 export ADMIN_TOKEN
 node "$ANNAL_HOME/interop/audit.mjs" "$API"
-node "$ANNAL_HOME/interop/store.mjs" "esdb://$ANNAL_EVENTSTORE_LISTEN?tls=false"
+node "$ANNAL_HOME/interop/store.mjs" @eventstore/db-client "esdb://$ANNAL_EVENTSTORE_LISTEN?tls=false"
+node "$ANNAL_HOME/interop/store.mjs" @kurrent/kurrentdb-client "kurrentdb://$ANNAL_EVENTSTORE_LISTEN?tls=false"
