@@ -30,18 +30,22 @@ func claim(fsys vfs.FS, dir string, create bool) (string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fault.Wrap(err, fault.Unavailable, "STORE_OPEN", "the event store's directory can't be read")
 	}
-	marked, strangers := false, 0
+	marked, strangers, restoring := false, 0, false
 	for _, name := range names {
 		switch name {
 		case markerName:
 			marked = true
 		case markerName + draftSuffix, "lost+found": // an interrupted first start; the root of a file system
+		case restoringName:
+			restoring = true
 		default:
 			strangers++
 		}
 	}
 	if marked {
 		err = checkMarker(fsys, fsys.PathJoin(dir, markerName))
+	} else if restoring {
+		return "", ErrForeignDirectory.Because("%s holds a restore that was not finished; remove the directory and restore again", dir)
 	} else if strangers > 0 {
 		return "", ErrForeignDirectory.Because("%s holds other files; give the event store an empty directory", dir)
 	} else if !create {

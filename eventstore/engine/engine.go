@@ -112,6 +112,7 @@ type DB struct {
 	floor   floorKeeper
 	gaps    atomic.Bool // something was scavenged, now or in an earlier life
 	tidying sync.Mutex  // held by the one Scavenge in progress
+	saving  sync.Mutex  // held by the one Backup or ArchiveTail in progress
 
 	mu      sync.RWMutex // held for reading by every call in progress, for writing by Close
 	closed  bool

@@ -41,8 +41,7 @@ func (db *DB) Verify(ctx context.Context, progress func(done, of Position)) (Ver
 	defer db.leave()
 	bound := db.Last()
 	snapshot := db.pebble.NewSnapshot()
-	v := &verifier{from: snapshot, bound: bound, sum: sha256.New(), ids: newGenerations[string, Position](cachedHeads), progress: progress}
-	v.done.Position = bound
+	v := newVerifier(snapshot, bound, progress)
 	err := v.all(ctx)
 	if err == nil {
 		err = db.pebble.CheckLevels(nil)
@@ -52,6 +51,11 @@ func (db *DB) Verify(ctx context.Context, progress func(done, of Position)) (Ver
 	}
 	err = errors.Join(err, snapshot.Close())
 	return v.done, fault.Wrap(err, fault.Internal, "STORE_READ", "the event store can't read its files")
+}
+
+func newVerifier(from pebble.Reader, bound Position, progress func(done, of Position)) *verifier {
+	return &verifier{from: from, bound: bound, sum: sha256.New(), ids: newGenerations[string, Position](cachedHeads), progress: progress,
+		done: Verified{Position: bound}}
 }
 
 type verifier struct {
@@ -323,18 +327,7 @@ func (v *verifier) derived(ctx context.Context) error {
 	at := func() error {
 		return ErrCorrupt.Because("the event store is damaged: keys that can be made anew from the log can't be read")
 	}
-	ours := []byte{keyEvent, keyOwn, keyName, keyStream, keyKept}
-	for first := range 256 {
-		if bytes.IndexByte(ours, byte(first)) >= 0 {
-			continue
-		}
-		hi := []byte{byte(first + 1)}
-		if first == 255 {
-			hi = nil
-		}
-		if err := v.walk(ctx, []byte{byte(first)}, hi, at, func([]byte, []byte) error { v.done.Derived++; return nil }); err != nil {
-			return err
-		}
-	}
-	return nil
+	return eachDerived(func(lo, hi []byte) error {
+		return v.walk(ctx, lo, hi, at, func([]byte, []byte) error { v.done.Derived++; return nil })
+	})
 }
