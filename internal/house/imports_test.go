@@ -21,6 +21,7 @@ var table = []rule{
 	{"eventstore", []string{"internal/..."}},
 	{"eventstore/engine", []string{"internal/..."}},
 	{"eventstore/server", []string{"eventstore/engine", "internal/..."}}, // never our client: they meet only on the wire
+	{"eventstore/server/groups", []string{"internal/fault"}},             // pure: no log, no wire
 	{"eventstore/eventstoretest", []string{"eventstore", "internal/..."}},
 	{"relay", []string{"eventstore", "internal/..."}},
 	{"feed", []string{"eventstore", "internal/..."}},
@@ -87,6 +88,8 @@ func TestTheTableRefuses(t *testing.T) {
 		{"aggregates", "aggregates/order", true},
 		{"eventstore/server", "eventstore", false},
 		{"eventstore/engine", "eventstore", false},
+		{"eventstore/server", "eventstore/server/groups", true},
+		{"eventstore/server/groups", "eventstore/engine", false},
 		{"relay", "aggregates", false},
 		{"queries", "projections", false},
 		{"graph", "projections", false},
