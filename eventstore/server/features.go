@@ -17,7 +17,10 @@ import (
 // protocolVersion is the server whose protocol this is. Clients want three numbers; below 22.6 they expect other positions.
 const protocolVersion = "23.10.0"
 
-const streamsService = "event_store.client.streams.streams"
+const (
+	streamsService = "event_store.client.streams.streams"
+	groupsService  = "event_store.client.persistent_subscriptions.persistentsubscriptions"
+)
 
 // features tells clients what exists here. Names are in lower case by the protocol's custom.
 type features struct {
@@ -29,18 +32,19 @@ func (features) GetSupportedMethods(context.Context, *shared.Empty) (*serverfeat
 	method := func(service, name string, features ...string) *serverfeatures.SupportedMethod {
 		return &serverfeatures.SupportedMethod{ServiceName: service, MethodName: name, Features: features}
 	}
-	return &serverfeatures.SupportedMethods{
-		EventStoreServerVersion: protocolVersion,
-		Methods: []*serverfeatures.SupportedMethod{
-			method(streamsService, "read", "position", "events"),
-			method(streamsService, "append"),
-			method(streamsService, "batchappend", "deadline_duration"),
-			method(streamsService, "delete"),
-			method(streamsService, "tombstone"),
-			method("event_store.client.gossip.gossip", "read"),
-			method("event_store.client.server_features.serverfeatures", "getsupportedmethods"),
-		},
-	}, nil
+	all := []*serverfeatures.SupportedMethod{
+		method(streamsService, "read", "position", "events"),
+		method(streamsService, "append"),
+		method(streamsService, "batchappend", "deadline_duration"),
+		method(streamsService, "delete"),
+		method(streamsService, "tombstone"),
+		method("event_store.client.gossip.gossip", "read"),
+		method("event_store.client.server_features.serverfeatures", "getsupportedmethods"),
+	}
+	for _, name := range []string{"create", "update", "delete", "read", "getinfo", "replayparked", "list", "restartsubsystem"} {
+		all = append(all, method(groupsService, name, "stream", "all"))
+	}
+	return &serverfeatures.SupportedMethods{EventStoreServerVersion: protocolVersion, Methods: all}, nil
 }
 
 // gossiper says that this node is the cluster and leads it.

@@ -98,6 +98,7 @@ func hidden(r *engine.Record) bool {
 	if len(r.Stream) == 0 || r.Stream[0] != '$' {
 		return false
 	}
-	return r.Stream == "$epoch-information" || strings.HasPrefix(r.Stream, groupOfAllName) &&
-		(strings.HasSuffix(r.Stream, "-checkpoint") || strings.HasSuffix(r.Stream, "-parked"))
+	name := strings.TrimPrefix(r.Stream, engine.MetadataPrefix) // their metadata likewise: a replay truncates the parked stream
+	return name == "$epoch-information" || strings.HasPrefix(name, groupOfAllName) &&
+		(strings.HasSuffix(name, "-checkpoint") || strings.HasSuffix(name, "-parked"))
 }

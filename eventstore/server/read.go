@@ -1,10 +1,8 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"strconv"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 
@@ -156,33 +154,15 @@ func (c *call) sendLast(page *engine.StreamPage) error {
 
 // send sends an event, or the event that a link points to if the client wants links resolved.
 func (c *call) send(r *engine.Record) error {
-	if !c.q.resolve || r.Type != linkType {
+	if !c.q.resolve {
 		return c.out.Send(c.q.encoder.event(r))
 	}
-	stream, revision, ok := parseLink(r.Data)
-	if !ok {
-		return c.out.Send(c.q.encoder.event(r))
-	}
-	page, err := c.db.ReadStream(stream, revision, engine.Forwards, 1)
-	switch {
-	case errors.Is(err, engine.ErrStreamMissing), errors.Is(err, engine.ErrStreamDeleted):
-		return c.out.Send(c.q.encoder.resolved(r, nil))
-	case err != nil:
+	target, isLink, err := follow(c.db, r)
+	if err != nil {
 		return err
-	case len(page.Records) == 0 || page.Records[0].Revision != revision:
-		return c.out.Send(c.q.encoder.resolved(r, nil))
 	}
-	return c.out.Send(c.q.encoder.resolved(r, &page.Records[0]))
-}
-
-// linkType is the type of events that point to others: their data is "<revision>@<stream>".
-const linkType = "$>"
-
-func parseLink(data []byte) (stream string, r engine.Revision, ok bool) {
-	number, name, found := bytes.Cut(data, []byte("@"))
-	n, err := strconv.ParseUint(string(number), 10, 63)
-	if !found || err != nil || engine.CheckStream(string(name)) != nil {
-		return "", 0, false
+	if !isLink {
+		return c.out.Send(c.q.encoder.event(r))
 	}
-	return string(name), engine.Revision(n), true
+	return c.out.Send(c.q.encoder.resolved(r, target))
 }

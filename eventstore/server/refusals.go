@@ -10,17 +10,13 @@ import (
 
 // What the embedded store doesn't do, and what to use instead.
 const (
-	noPersistent  = "the embedded event store has no persistent subscriptions yet; use a catch-up subscription and keep your own position, or a cluster"
 	noProjections = "the embedded event store runs no JavaScript projections; fold events in your own program, or use a cluster"
 	noManagement  = "the embedded event store has no users, operations or monitoring service; use the tool annal, or a cluster"
 )
 
 // sentence explains a refusal, by service.
 func sentence(method string) string {
-	switch {
-	case strings.Contains(method, ".persistent_subscriptions."):
-		return noPersistent
-	case strings.Contains(method, ".projections."):
+	if strings.Contains(method, ".projections.") {
 		return noProjections
 	}
 	return noManagement

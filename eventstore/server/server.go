@@ -3,7 +3,7 @@
 // The official clients can't tell it from the server whose protocol it speaks, as far as that is implemented; what is not
 // answers UNIMPLEMENTED with a sentence that says what to use instead, and ServerFeatures lists nothing that doesn't exist.
 //
-// It keeps no state of its own: a read or a subscription is a cursor over the log, pages are read when the client has
+// Reads keep no state: a read or a subscription is a cursor over the log, pages are read when the client has
 // taken the ones before (gRPC's flow control is the back-pressure), and a live subscription waits for the engine's signal.
 // So no subscriber has a queue here that could overflow, and none can see a gap or a repeated event. What bounds memory is one
 // page per call, and the batches in flight on a BatchAppend stream.
@@ -11,6 +11,7 @@
 //	Streams.Append, BatchAppend, Delete, Tombstone --> engine: answered when durable
 //	Streams.Read   count        --> pages --> end
 //	               subscription --> confirmation --> pages --> caught up --> wait --> pages ...
+//	PersistentSubscriptions       --> groups (persistent.go): their goroutines end before Serve returns
 //
 // Failures: a wrong expected revision is a message, everything else a status with the trailers that clients look at
 // (errors.go). UNAVAILABLE is said only while stopping: it makes clients look for another node.
@@ -31,6 +32,7 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
@@ -98,6 +100,7 @@ type Server struct {
 	cfg      Config
 	instance [16]byte // this start of the node, told by gossip
 	grpc     *grpc.Server
+	groups   *groupRegistry
 	stopping chan struct{} // closed when Serve's context ends
 }
 
@@ -123,8 +126,10 @@ func New(db *engine.DB, cfg Config) (*Server, error) {
 		}
 		options = append(options, grpc.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})))
 	}
+	s.groups = &groupRegistry{s: s}
 	s.grpc = grpc.NewServer(options...)
 	streams.RegisterStreamsServer(s.grpc, s)
+	persistent.RegisterPersistentSubscriptionsServer(s.grpc, &persistentSubscriptions{s: s, groups: s.groups})
 	serverfeatures.RegisterServerFeaturesServer(s.grpc, features{})
 	gossip.RegisterGossipServer(s.grpc, gossiper{s: s})
 	return s, nil
@@ -133,6 +138,7 @@ func New(db *engine.DB, cfg Config) (*Server, error) {
 // Serve accepts connections on l until ctx ends; then subscriptions end with UNAVAILABLE, calls in progress get the grace
 // period, and it returns nil. It may be called once. It returns an unavailable fault if the listener fails.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer s.groups.close() // when nobody asks them any more
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(l) }()
 	select {

@@ -93,6 +93,12 @@ func (g *Group) send(c *consumer, m *message, now time.Time) {
 	g.out.Deliveries = append(g.out.Deliveries, Delivery{Ref: m.Ref, To: c.id, Retries: m.retries})
 }
 
+// Holds reports whether the consumer still has this delivery to answer: whoever queues deliveries can drop the others.
+func (g *Group) Holds(d Delivery) bool {
+	m := g.open[d.ID]
+	return m != nil && m.state == flying && m.Ref == d.Ref && m.retries == d.Retries && m.holder.id == d.To
+}
+
 // land takes a flying message from its consumer.
 func (g *Group) land(m *message) {
 	m.holder.held--

@@ -41,6 +41,9 @@ func (g *Group) OfferReplay(r Ref) {
 // PassReplay says that up to this revision nothing more can be replayed.
 func (g *Group) PassReplay(at uint64) { g.replay.next = max(g.replay.next, at+1) }
 
+// EndReplay says that the parked stream holds nothing more to be replayed.
+func (g *Group) EndReplay() { g.replay.next = max(g.replay.next, g.replay.to) }
+
 // truncate hides what is settled: when nothing is left of the replay, or when asked to.
 func (r *replay) truncate(out *Effects, now bool) {
 	below := r.next

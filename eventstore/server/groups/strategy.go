@@ -118,3 +118,13 @@ func (s *pinned) left(all []*consumer, i int) {
 }
 
 func (s *pinned) pins() bool { return true }
+
+// PinOf hashes what a pinned strategy keeps together (FNV-1a, 64 bits).
+func PinOf(name string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(name) {
+		h ^= uint64(name[i])
+		h *= 1099511628211
+	}
+	return h
+}
