@@ -151,7 +151,13 @@ func (h *handler) execute(ctx context.Context, method string, p *graphql.RawPara
 	ctx = graphql.StartOperationTrace(ctx)
 	op, errs := h.exec.CreateOperationContext(ctx, p)
 	if len(errs) > 0 {
+		for _, e := range errs {
+			restated(e, p.Variables)
+		}
 		return &answer{errors: h.exec.DispatchError(graphql.WithOperationContext(ctx, op), errs).Errors}
+	}
+	if err := checkInts(op); err != nil {
+		return h.refused(ctx, err)
 	}
 	w := weigh(op.Operation, op.Variables)
 	s.kind, s.reads = string(op.Operation.Operation), w.reads

@@ -68,7 +68,11 @@ func readParams(w http.ResponseWriter, r *http.Request, maxBody int64) (*graphql
 	if p.Query == nil || *p.Query == "" {
 		return nil, errNoQuery
 	}
-	return &graphql.RawParams{Query: *p.Query, OperationName: value(p.OperationName), Variables: p.Variables, Extensions: p.Extensions}, nil
+	query, whole := wholeCharacters(*p.Query)
+	if !whole {
+		return nil, errSurrogate
+	}
+	return &graphql.RawParams{Query: query, OperationName: value(p.OperationName), Variables: p.Variables, Extensions: p.Extensions}, nil
 }
 
 func (p *params) readBody(w http.ResponseWriter, r *http.Request, limit int64) error {
@@ -91,12 +95,15 @@ func (p *params) readBody(w http.ResponseWriter, r *http.Request, limit int64) e
 	if start := bytes.TrimLeft(body.Bytes(), " \t\r\n"); len(start) > 0 && start[0] == '[' {
 		return errBatch
 	}
-	return decode(&body, p)
+	return decode(body.String(), p)
 }
 
 // decode reads exactly one JSON value, with numbers as they are written.
-func decode(from io.Reader, into any) error {
-	d := json.NewDecoder(from)
+func decode(text string, into any) error {
+	if halved(text) {
+		return errSurrogate
+	}
+	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	if err := d.Decode(into); err != nil {
 		return errBody
@@ -134,9 +141,12 @@ func (p *params) readURL(u *url.URL) error {
 		case "operationName":
 			p.OperationName = &v
 		case "variables":
-			err = decode(strings.NewReader(v), &p.Variables)
+			err = decode(v, &p.Variables)
 		case "extensions":
-			err = decode(strings.NewReader(v), &p.Extensions)
+			err = decode(v, &p.Extensions)
+		}
+		if errors.Is(err, errSurrogate) {
+			return err
 		}
 		if err != nil {
 			return errParameter

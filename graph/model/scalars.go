@@ -19,7 +19,7 @@ import (
 // The faults of scalars.
 var (
 	ErrString = fault.New(fault.Invalid, "STRING_INVALID", "a string is text in UTF-8 without NUL characters")
-	ErrInt    = fault.New(fault.Invalid, "INT_INVALID", "an Int is a whole number between -2147483648 and 2147483647")
+	ErrInt    = fault.New(fault.Invalid, "INT_INVALID", "an Int is a whole number between -2147483648 and 2147483647, without point and exponent")
 	ErrTime   = fault.New(fault.Invalid, "DATETIME_INVALID", "a date and time is written like 2026-03-01T09:30:00Z")
 	ErrDate   = fault.New(fault.Invalid, "DATE_INVALID", "a day is written like 2026-03-01")
 )
@@ -32,6 +32,9 @@ func MarshalString(s string) graphql.Marshaler { return quoted(s) }
 // UnmarshalString reads a String. Fault: ErrString.
 func UnmarshalString(v any) (string, error) {
 	s, ok := v.(string)
+	if n, number := v.(json.Number); number {
+		return "", ErrString.Because("a String is text; put the number %.40s into quotes", n.String())
+	}
 	if !ok || !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
 		return "", ErrString
 	}
@@ -45,6 +48,9 @@ func MarshalID(s string) graphql.Marshaler { return quoted(s) }
 func UnmarshalID(v any) (string, error) {
 	switch v := v.(type) {
 	case json.Number:
+		if strings.ContainsAny(v.String(), ".eE") {
+			return "", ErrString.Because("an ID is text or a whole number, not %.40s", v.String())
+		}
 		return v.String(), nil
 	case int64:
 		return strconv.FormatInt(v, 10), nil
@@ -62,7 +68,7 @@ func UnmarshalInt64(v any) (int64, error) {
 	var n int64
 	switch v := v.(type) {
 	case json.Number:
-		parsed, err := strconv.ParseInt(v.String(), 10, 32)
+		parsed, err := strconv.ParseInt(v.String(), 10, 32) // refuses a point and an exponent as well
 		if err != nil {
 			return 0, ErrInt
 		}
@@ -71,6 +77,8 @@ func UnmarshalInt64(v any) (int64, error) {
 		n = v
 	case int:
 		n = int64(v)
+	case string:
+		return 0, ErrInt.Because("%s, without quotes", ErrInt.Message)
 	default:
 		return 0, ErrInt
 	}
