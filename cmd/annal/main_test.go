@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"io"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 
 	"github.com/annalhq/annal/cmd/annal/onlineretail"
 	"github.com/annalhq/annal/eventstore"
@@ -74,6 +76,26 @@ func TestServersThatAreAwayAreNamedWithoutTheirPassword(t *testing.T) {
 		"STORE_UNAVAILABLE annal: the event store does not answer; try again (asked: event store at 127.0.0.1:9); is annald running? (make start)\n")
 	refused(t, []string{"projections", "digest"}, environ,
 		"POSTGRES_UNAVAILABLE annal: PostgreSQL does not answer; try again (asked: PostgreSQL at 127.0.0.1:9); is annald running? (make start)\n")
+}
+
+// TestAStoreThatIsNoneIsToldInOurWords: something that speaks gRPC and has none of the store's services answers.
+func TestAStoreThatIsNoneIsToldInOurWords(t *testing.T) {
+	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(lis) }()
+	defer func() {
+		server.Stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	at := lis.Addr().String()
+	refused(t, []string{"streams", "read", "order-1"}, []string{"ANNAL_HOME=" + t.TempDir(), "ANNAL_EVENTSTORE_URL=esdb://" + at + "?tls=false"},
+		"STORE_REFUSED annal: the event store answered with an error that should not happen: status Unimplemented (asked: event store at "+at+"); its log says more\n")
 }
 
 func TestAStreamIsReadByNameAndByGlobalID(t *testing.T) {

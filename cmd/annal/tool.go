@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/grpc/status"
 
 	"github.com/annalhq/annal/commands"
 	"github.com/annalhq/annal/eventstore"
@@ -30,10 +31,17 @@ type tool struct {
 	asked   []string // the servers it turned to, with addresses
 }
 
-// away says of a server's fault which servers were asked and, if one doesn't answer, what may help.
+// away says of a server's fault which servers were asked and, if one doesn't answer, what may help. A store that answers what nobody
+// expects is told by the status it gave; what the client library makes of it is not for operators.
 func (t *tool) away(err error) error {
 	f := (*fault.Error)(nil)
-	if !errors.As(err, &f) || f.Kind != fault.Unavailable {
+	if !errors.As(err, &f) {
+		return err
+	}
+	if s, ok := status.FromError(err); ok && f.Kind == fault.Internal {
+		return fault.Newf(f.Kind, f.Code, "%s: status %s (asked: %s); its log says more", f.Message, s.Code(), strings.Join(t.asked, ", "))
+	}
+	if f.Kind != fault.Unavailable {
 		return err
 	}
 	return f.Because("%s (asked: %s); is annald running? (make start)", f.Message, strings.Join(t.asked, ", "))

@@ -104,7 +104,7 @@ func resolve(all map[string]string) (map[string]string, error) {
 	for _, r := range rows(Config{}) {
 		known[r.name] = r
 	}
-	given := map[string]string{}
+	given, strangers := map[string]string{}, []string(nil)
 	for _, name := range sortedNames(all) {
 		value := all[name]
 		if !strings.HasPrefix(name, prefix) || value == "" {
@@ -116,7 +116,8 @@ func resolve(all map[string]string) (map[string]string, error) {
 		}
 		base := strings.TrimSuffix(name, "_FILE")
 		if r, ok := known[base]; !ok || base == name || r.secret == "" {
-			return nil, fault.Newf(fault.Invalid, "SETTING_UNKNOWN", "%s is not a setting of Annal; `annald --print-config` lists them", name)
+			strangers = append(strangers, name)
+			continue
 		}
 		if all[base] != "" {
 			return nil, fault.Newf(fault.Invalid, "SETTING_INVALID", "%s and %s are both set: keep one", base, name)
@@ -126,6 +127,9 @@ func resolve(all map[string]string) (map[string]string, error) {
 			return nil, fault.Wrap(err, fault.Invalid, "SETTING_FILE_UNREADABLE", name+" names a file that can't be read")
 		}
 		given[base] = strings.TrimRight(string(text), "\r\n")
+	}
+	if len(strangers) > 0 {
+		return nil, unknown(strangers, known)
 	}
 	return given, nil
 }

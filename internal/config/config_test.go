@@ -19,6 +19,9 @@ func TestWhatIsNotInTheTableIsRefused(t *testing.T) {
 		environ          []string
 	}{
 		{"a misspelt name", "SETTING_UNKNOWN", "ANNAL_POSTGRES_ULR", []string{"ANNAL_POSTGRES_ULR=x"}},
+		{"all at once, with what was meant", "SETTING_UNKNOWN", "ANNAL_FROBNICATE, ANNAL_LOGLEVEL (did you mean ANNAL_LOG_LEVEL?), ANNAL_POSTGRES_ULR_FILE (did you mean ANNAL_POSTGRES_URL_FILE?) are not settings of Annal",
+			[]string{"ANNAL_POSTGRES_ULR_FILE=x", "ANNAL_LOGLEVEL=x", "ANNAL_HOME=y", "ANNAL_FROBNICATE=x"}},
+		{"one alone", "SETTING_UNKNOWN", "ANNAL_HOMES (did you mean ANNAL_HOME?) is not a setting of Annal", []string{"ANNAL_HOMES=x"}},
 		{"a file for what is no secret", "SETTING_UNKNOWN", "ANNAL_HOME_FILE", []string{"ANNAL_HOME_FILE=x"}},
 		{"a file that is not there", "SETTING_FILE_UNREADABLE", "ANNAL_POSTGRES_URL_FILE", []string{"ANNAL_POSTGRES_URL_FILE=" + secret}},
 		{"both forms", "SETTING_INVALID", "keep one", []string{"ANNAL_POSTGRES_URL=a", "ANNAL_POSTGRES_URL_FILE=" + secret}},
