@@ -30,6 +30,26 @@ func TestTheListOfEventsIsTrue(t *testing.T) {
 	}
 }
 
+// freeText says of every field that somebody types into what becomes of it.
+const freeText = `
+## What people type
+
+Events are for ever, and what somebody types may say anything about anybody. So:
+
+| who types | what | where it stands |
+|---|---|---|
+| customers, staff | why an order is cancelled or lines come back | sealed in ` + "`note`" + `, under the key of the order's customer (or guest); beside it one word in the clear, ` + "`reason`" + ` (` + "`aggregates/order/cause.go`" + `), which sagas, refunds and mails carry on. Events from before there was ` + "`note`" + ` have the text in ` + "`reason`" + `; nothing copies it any further |
+| staff | why a customer's tier changed | sealed in ` + "`note`" + `, under the customer's key |
+| customers | name, e-mail, phone, address | sealed |
+| customers | label of an address | in the clear: at most 32 small letters, digits, ` + "`_ -`" + ` and spaces, to name a place in the book |
+| anybody | idempotency key | nowhere: a hash of it is the command's id |
+| staff | name, description, end of a product; why stock was adjusted or released; delivery note | in the clear: about things |
+| staff, services | why a payment is voided or refunded, a shipment cancelled | in the clear: no field of the API leads there, sagas give a code or a cause |
+| the import | why a price differs, why lines came back, numbers of the old system | in the clear: words of the import's own, and numbers |
+| providers, carriers | why they refuse | in the clear: their words. A carrier knows name and address, so the adapter of a real one (there is none yet) must say it in words of its own |
+| nobody | ` + "`reason`" + ` of the envelope | no field of the API leads there |
+`
+
 // list prints the register.
 func list() string {
 	var b strings.Builder
@@ -40,6 +60,7 @@ event of each is pinned by a golden file in ` + "`aggregates/testdata`" + `. **B
 event itself, so that no reader looks anything up. A ` + "`?`" + ` marks what may be absent. *Sealed* values are personal data,
 ciphertext under the person's key. Money is integer minor units with an ISO 4217 code.
 `)
+	b.WriteString(freeText)
 	category := ""
 	for _, typ := range aggregates.Types() {
 		if typ.Category != category {

@@ -45,9 +45,17 @@ func TestEveryGoldenDecodesForEver(t *testing.T) {
 	}
 }
 
+// grown are the types that got an optional field after their first golden, and which golden has all fields now. The older ones decode
+// for ever all the same.
+var grown = map[string]string{
+	"order.cancel-requested.v1": "+note",
+	"order.returned.v1":         "+note",
+	"customer.tier-changed.v1":  "+note",
+}
+
 func TestEveryTypeHasAGoldenOfAllItsFields(t *testing.T) {
 	for _, typ := range aggregates.Types() {
-		file := filepath.Join("testdata", typ.Name+".json")
+		file := filepath.Join("testdata", typ.Name+grown[typ.Name]+".json")
 		v := reflect.New(typ.Go).Elem()
 		fill(v, "")
 		full, err := aggregates.Encode(v.Interface().(interface{ Type() string }))

@@ -64,7 +64,7 @@ type ChangeTier struct {
 	Meta
 	Customer customer.ID   `json:"customer"`
 	Tier     customer.Tier `json:"tier"`
-	Why      string        `json:"why"` // stands in the event; no personal data
+	Why      string        `json:"why"` // as somebody typed it: stands in the event, sealed
 }
 
 // CustomerChanged answers the commands of a customer.
@@ -210,11 +210,23 @@ func (h *Handlers) ChangeTier(ctx context.Context, p auth.Principal, c ChangeTie
 	if c.Customer.Validate() != nil {
 		return CustomerChanged{}, customer.ErrIDMalformed.At("customer")
 	}
+	if !printable(c.Why, 1, 500) {
+		return CustomerChanged{}, errWhy
+	}
 	meta := c.Meta
 	c.Meta = Meta{}
-	return h.customer(ctx, p, "ChangeTier", meta, c.Customer, c, func(s customer.State) ([]customer.Event, error) {
-		return customer.ChangeTier(s, c.Tier, c.Why)
+	r, err := h.begin(ctx, p, "ChangeTier", meta, pii.Subject(c.Customer), c)
+	if err != nil {
+		return CustomerChanged{}, err
+	}
+	note, err := h.vault.Seal(ctx, pii.Subject(c.Customer), pii.Fulfilment, pii.Note, []byte(c.Why))
+	if err != nil {
+		return CustomerChanged{}, err
+	}
+	done, _, err := execute(ctx, h, customers, r, string(c.Customer), func(s customer.State, _ eventstore.Revision) ([]customer.Event, error) {
+		return customer.ChangeTier(s, c.Tier, note)
 	})
+	return CustomerChanged{Receipt: done, Customer: c.Customer}, err
 }
 
 // customer runs one decision that seals nothing on a customer's stream.

@@ -22,8 +22,9 @@ type ConfirmOrder struct {
 // RequestCancel asks for an order to be cancelled. For its customer and for staff.
 type RequestCancel struct {
 	Meta
-	Order  order.ID `json:"order"`
-	Reason string   `json:"reason"` // stands in the event; no personal data
+	Order  order.ID    `json:"order"`
+	Cause  order.Cause `json:"cause,omitzero"` // default OTHER
+	Reason string      `json:"reason"`         // as somebody typed it: stands in the event, sealed
 }
 
 // CancelOrder ends an order of which nothing is in effect any more. For services.
@@ -59,7 +60,8 @@ type ReturnLines struct {
 	Meta
 	Order     order.ID     `json:"order"`
 	Lines     []ReturnLine `json:"lines"`
-	Reason    string       `json:"reason"` // stands in the event; no personal data
+	Cause     order.Cause  `json:"cause,omitzero"` // default OTHER
+	Reason    string       `json:"reason"`         // as somebody typed it: stands in the event, sealed; the import's own words in the clear
 	Reference string       `json:"reference,omitzero"`
 }
 
@@ -85,8 +87,7 @@ type LinesReturned struct {
 }
 
 var (
-	errCancelReason = fault.New(fault.Invalid, "REASON_MALFORMED", "give a reason of 1 to 500 characters without control characters").At("reason")
-	errCancelCode   = fault.New(fault.Invalid, "CODE_MALFORMED", "a code is 1 to 64 characters, such as OUT_OF_STOCK").At("code")
+	errCancelCode = fault.New(fault.Invalid, "CODE_MALFORMED", "a code is 1 to 64 characters, such as OUT_OF_STOCK").At("code")
 )
 
 // ConfirmOrder needs auth.Operate. Faults: those of order.Confirm and of every command.
@@ -107,17 +108,20 @@ func (h *Handlers) RequestCancel(ctx context.Context, p auth.Principal, c Reques
 	if err := mayAsk(p); err != nil {
 		return OrderChanged{}, err
 	}
-	if !printable(c.Reason, 1, 500) {
-		return OrderChanged{}, errCancelReason
+	n, err := h.said(ctx, p, c.Order, c.Cause, c.Reason)
+	if err != nil {
+		return OrderChanged{}, err
 	}
 	meta := c.Meta
-	c.Meta = Meta{}
-	return h.changeOrder(ctx, p, "RequestCancel", meta, c.Order, c, func(s order.State) ([]order.Event, error) {
-		if err := owned(p, s); err != nil {
-			return nil, err
-		}
-		return order.RequestCancel(s, c.Reason)
+	c.Meta, c.Reason = Meta{}, n.text
+	r, err := h.begin(ctx, p, "RequestCancel", meta, n.subject, c)
+	if err != nil {
+		return OrderChanged{}, err
+	}
+	changed, _, err := h.onOrder(ctx, r, c.Order, func(s order.State) ([]order.Event, error) {
+		return order.RequestCancel(s, n.cause, n.sealed)
 	})
+	return changed, err
 }
 
 // CancelOrder needs auth.Operate. Faults: those of order.Cancel and of every command.
@@ -194,32 +198,28 @@ func (h *Handlers) ReturnLines(ctx context.Context, p auth.Principal, c ReturnLi
 	if err := c.check(p); err != nil {
 		return LinesReturned{}, err
 	}
+	n, err := h.said(ctx, p, c.Order, c.Cause, c.Reason)
+	if err != nil {
+		return LinesReturned{}, err
+	}
 	meta := c.Meta
-	c.Meta = Meta{}
-	r, err := h.begin(ctx, p, "ReturnLines", meta, "", c)
+	c.Meta, c.Reason = Meta{}, n.text
+	r, err := h.begin(ctx, p, "ReturnLines", meta, n.subject, c)
 	if err != nil {
 		return LinesReturned{}, err
 	}
 	r.Channel = channelOf(p, meta.Channel)
-	back := order.Return{ID: r.derive("return"), Reason: c.Reason, Reference: c.Reference, Channel: r.Channel, At: r.At}
+	back := order.Return{ID: r.derive("return"), Reason: n.reason(), Note: n.sealed, Reference: c.Reference, Channel: r.Channel, At: r.At}
 	for _, l := range c.Lines {
 		back.Lines = append(back.Lines, order.ReturnLine{Line: l.Line, Quantity: l.Quantity, UnitPrice: l.UnitPrice})
 	}
-	changed, s, err := h.onOrder(ctx, r, c.Order, func(s order.State) ([]order.Event, error) {
-		if err := owned(p, s); err != nil {
-			return nil, err
-		}
-		return order.TakeBack(s, back)
-	})
+	changed, s, err := h.onOrder(ctx, r, c.Order, func(s order.State) ([]order.Event, error) { return order.TakeBack(s, back) })
 	return LinesReturned{OrderChanged: changed, Return: back.ID, Amount: s.Returns[back.ID]}, err
 }
 
 func (c ReturnLines) check(p auth.Principal) error {
 	if err := mayAsk(p); err != nil {
 		return err
-	}
-	if !printable(c.Reason, 1, 500) {
-		return errCancelReason
 	}
 	if !printable(c.Reference, 0, 100) {
 		return errReference

@@ -82,7 +82,7 @@ func placeOrder(ctx context.Context, in model.PlaceOrderInput) (commands.PlaceOr
 
 func cancelOrder(ctx context.Context, in model.CancelOrderInput) (commands.RequestCancel, error) {
 	id, err := idOf[order.ID]("Order", in.OrderID, "order")
-	return commands.RequestCancel{Meta: meta(ctx, in.IdempotencyKey), Order: id, Reason: in.Reason}, err
+	return commands.RequestCancel{Meta: meta(ctx, in.IdempotencyKey), Order: id, Cause: order.Cause(value(in.Cause)), Reason: in.Reason}, err
 }
 
 func deliverShipment(ctx context.Context, in model.DeliverOrderInput) (commands.DeliverShipment, error) {
@@ -101,7 +101,7 @@ func returnLines(ctx context.Context, in model.ReturnLinesInput) (commands.Retur
 	for i, l := range in.Lines {
 		lines[i] = commands.ReturnLine{Line: int(l.Line), Quantity: l.Quantity}
 	}
-	return commands.ReturnLines{Meta: meta(ctx, in.IdempotencyKey), Order: id, Lines: lines, Reason: in.Reason}, err
+	return commands.ReturnLines{Meta: meta(ctx, in.IdempotencyKey), Order: id, Lines: lines, Cause: order.Cause(value(in.Cause)), Reason: in.Reason}, err
 }
 
 func openCart(ctx context.Context, in model.OpenCartInput) (commands.OpenCart, error) {

@@ -65,6 +65,26 @@ type timelineEntry struct {
 	At   time.Time `json:"at"`
 	By   string    `json:"by"` // "<kind>:<id>"
 	Note string    `json:"note,omitzero"`
+	Said *said     `json:"said,omitzero"`
+}
+
+// said is what a person typed. The digest opens a sealed value by the name of its member, which is the field's.
+type said struct {
+	Note pii.Sealed `json:"note"`
+}
+
+func saidIn(body any) *said {
+	note := pii.Sealed{}
+	switch b := body.(type) {
+	case order.CancelRequested:
+		note = b.Note
+	case order.Returned:
+		note = b.Note
+	}
+	if note.IsZero() {
+		return nil
+	}
+	return &said{note}
 }
 
 func orders() Spec[orderRow] {
@@ -81,7 +101,7 @@ func orders() Spec[orderRow] {
 			}
 			r.UpdatedAt = e.Meta.OccurredAt
 			r.Timeline = append(r.Timeline, timelineEntry{Type: e.Type, At: e.Meta.OccurredAt,
-				By: e.Meta.Actor.Kind + ":" + e.Meta.Actor.ID, Note: note})
+				By: e.Meta.Actor.Kind + ":" + e.Meta.Actor.ID, Note: note, Said: saidIn(e.Body)})
 			return nil
 		},
 	}

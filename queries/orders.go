@@ -51,7 +51,15 @@ type TimelineEntry struct {
 	Type string    `json:"type"` // the event's stored name
 	At   time.Time `json:"at"`   // business time
 	By   string    `json:"by"`   // "<kind>:<id>"
-	Note string    `json:"note"`
+	Note string    `json:"note"` // a detail; what a person typed, to who may read it
+}
+
+// A timelineRow is an entry as the read model has it: beside it, sealed, what a person typed.
+type timelineRow struct {
+	TimelineEntry
+	Said *struct {
+		Note pii.Sealed `json:"note"`
+	} `json:"said"`
 }
 
 // OrderFilter selects orders; zero fields select all.
@@ -156,7 +164,7 @@ type orderRow struct {
 	Total, Captured, Refunded  int64
 	Returned                   int64
 	Lines                      []orderLineRow
-	Timeline                   []TimelineEntry
+	Timeline                   []timelineRow
 	Name, Email, Address       *pii.Sealed
 	Payment, PaymentStatus     string
 	Shipment, ShipmentStatus   string
@@ -189,10 +197,23 @@ func (q *Queries) orderViews(ctx context.Context, p auth.Principal, rows []order
 		o.text(pii.Name, r.Name, &v.Person, &v.Name)
 		if p.Owns(r.Customer, auth.ReadPeople) == nil { // who delivers needs name and address
 			o.text(pii.Email, r.Email, &v.Person, &v.Email)
+			o.notes(r.Timeline, v)
 		}
 		o.address(r.Address, &v.Person, &v.Address)
 	}
 	return views, o.run(ctx, q.people)
+}
+
+// notes will put what people typed in place of the one word that stands for it.
+func (o *opening) notes(rows []timelineRow, v *OrderView) {
+	for i, row := range rows {
+		if row.Said != nil {
+			o.add(pii.Note, &row.Said.Note, &v.Person, func(plain []byte) error {
+				v.Timeline[i].Note = string(plain)
+				return nil
+			})
+		}
+	}
 }
 
 func (r orderRow) view() OrderView {
@@ -202,10 +223,14 @@ func (r orderRow) view() OrderView {
 		lines[i] = OrderLine{Line: l.Line, SKU: l.SKU, Name: l.Name, Quantity: l.Quantity, Returned: l.Returned,
 			UnitPrice: amount(l.UnitPrice), PriceReason: l.PriceReason}
 	}
+	timeline := make([]TimelineEntry, len(r.Timeline))
+	for i, row := range r.Timeline {
+		timeline[i] = row.TimelineEntry
+	}
 	return OrderView{ID: r.ID, Number: r.Number, Customer: r.Customer, Guest: r.Guest, Status: r.Status, Priority: r.Priority,
 		Country: r.Country, Channel: r.Channel, Language: r.Language, Reference: r.Reference, Cart: r.Cart, Carrier: r.Carrier,
 		Provider: r.Provider, Lines: lines, Total: amount(r.Total), Captured: amount(r.Captured), Refunded: amount(r.Refunded),
 		Returned: amount(r.Returned), PaymentID: r.Payment, PaymentStatus: r.PaymentStatus, ShipmentID: r.Shipment,
 		ShipmentStatus: r.ShipmentStatus, Tracking: r.Tracking, CancelRequested: r.CancelRequested, CancelCode: r.CancelCode,
-		CancelReason: r.CancelReason, Timeline: r.Timeline, PlacedAt: r.PlacedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC()}
+		CancelReason: r.CancelReason, Timeline: timeline, PlacedAt: r.PlacedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC()}
 }

@@ -82,7 +82,7 @@ func (s *sink) happened(ctx context.Context, rec eventstore.Recorded) ([]rabbit.
 		stream, a.name, a.decide = eventstore.Fulfilment.Stream(string(e.Order)), "StartFulfilment", s.startFulfilment(e)
 	case order.CancelRequested:
 		stream, a.name = eventstore.Fulfilment.Stream(string(e.Order)), "RequestCancel"
-		a.decide = func(p process) []event { return p.cancel(e.Reason) }
+		a.decide = func(p process) []event { return p.cancel(e.Cause().Sentence()) }
 	case order.Returned:
 		stream, a.name, a.decide = eventstore.Return.Stream(e.Return), "StartReturn", startReturn(e)
 	}
@@ -112,7 +112,7 @@ func (s *sink) startFulfilment(e order.Placed) func(process) []event {
 func startReturn(e order.Returned) func(process) []event {
 	started := returns.Started{
 		Of: returns.Of{Return: e.Return, Order: string(e.Order), Customer: e.Customer}, Payment: e.Payment,
-		Amount: e.Amount, Country: e.Country, Reason: e.Reason, Channel: e.Channel, ReturnedAt: e.ReturnedAt,
+		Amount: e.Amount, Country: e.Country, Reason: e.Said(), Channel: e.Channel, ReturnedAt: e.ReturnedAt,
 	}
 	for _, l := range e.Lines {
 		started.Lines = append(started.Lines, returns.Line{Line: l.Line, SKU: l.SKU, Quantity: l.Quantity})

@@ -15,7 +15,6 @@ var (
 	ErrAddressMissing = fault.New(fault.Missing, "ADDRESS_NOT_FOUND", "there is no address with this label").At("label")
 	ErrBookFull       = fault.New(fault.Exhausted, "ADDRESS_BOOK_FULL", "an address book holds 20 addresses; remove one first")
 	ErrTier           = fault.New(fault.Invalid, "TIER_UNKNOWN", "a tier is standard or vip").At("tier")
-	ErrReason         = fault.New(fault.Invalid, "REASON_MALFORMED", "give a reason of 1 to 500 characters").At("reason")
 	ErrNothingSealed  = fault.New(fault.Invalid, "ADDRESS_MALFORMED", "an address is needed").At("address")
 )
 
@@ -90,16 +89,13 @@ func SetPreferences(s State, p Preferences) ([]Event, error) {
 	return []Event{PreferencesSet{Customer: s.Customer, Mail: p.Mail, SMS: p.SMS, Push: p.Push, Language: p.Language}}, nil
 }
 
-// ChangeTier moves the customer to a tier. Faults: ErrMissing, ErrTier, ErrReason.
-func ChangeTier(s State, tier Tier, reason string) ([]Event, error) {
+// ChangeTier moves the customer to a tier; note says why, sealed. Faults: ErrMissing, ErrTier.
+func ChangeTier(s State, tier Tier, note pii.Sealed) ([]Event, error) {
 	if !s.Exists() {
 		return nil, ErrMissing
 	}
 	if tier != Standard && tier != VIP {
 		return nil, ErrTier
 	}
-	if !printable(reason, 1, 500) {
-		return nil, ErrReason
-	}
-	return []Event{TierChanged{Customer: s.Customer, Tier: tier, Reason: reason}}, nil
+	return []Event{TierChanged{Customer: s.Customer, Tier: tier, Note: note}}, nil
 }

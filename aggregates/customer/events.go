@@ -49,9 +49,10 @@ type PreferencesSet struct {
 
 // TierChanged moves the customer to another tier.
 type TierChanged struct {
-	Customer ID     `json:"customer"`
-	Tier     Tier   `json:"tier"`
-	Reason   string `json:"reason"`
+	Customer ID         `json:"customer"`
+	Tier     Tier       `json:"tier"`
+	Reason   string     `json:"reason"`        // empty; what staff typed in events from before there was Note
+	Note     pii.Sealed `json:"note,omitzero"` // what staff typed: it is about a person
 }
 
 // Stored names. Never changed.

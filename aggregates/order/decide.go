@@ -165,7 +165,7 @@ func Confirm(s State, payment, shipment string) ([]Event, error) {
 
 // RequestCancel asks for the order to be cancelled. Asking again, or for a cancelled order, is accepted and changes
 // nothing. Faults: ErrNotFound, ErrAlreadyShipped.
-func RequestCancel(s State, reason string) ([]Event, error) {
+func RequestCancel(s State, cause Cause, note pii.Sealed) ([]Event, error) {
 	switch {
 	case s.Status == None:
 		return nil, ErrNotFound
@@ -174,7 +174,7 @@ func RequestCancel(s State, reason string) ([]Event, error) {
 	case s.Status == StatusCancelled || s.CancelRequested:
 		return nil, nil
 	}
-	return []Event{CancelRequested{Order: s.Order, Customer: s.Customer, Reason: reason}}, nil
+	return []Event{CancelRequested{Order: s.Order, Customer: s.Customer, Reason: string(cause), Note: note}}, nil
 }
 
 // Cancel ends an order of which nothing is in effect any more. Faults: ErrNotFound, ErrAlreadyShipped.
@@ -226,7 +226,8 @@ func MarkDelivered(s State) ([]Event, error) {
 type Return struct {
 	ID        string
 	Lines     []ReturnLine
-	Reason    string
+	Reason    string // a Cause, or the import's own words
+	Note      pii.Sealed
 	Reference string
 	Channel   string
 	At        time.Time
@@ -267,7 +268,7 @@ func TakeBack(s State, r Return) ([]Event, error) {
 		return nil, ErrRefundTooMuch
 	}
 	return []Event{Returned{Order: s.Order, Customer: s.Customer, Country: s.Country, Return: r.ID, Payment: s.Payment,
-		Lines: lines, Amount: amount, Reason: r.Reason, Reference: r.Reference, Channel: r.Channel, ReturnedAt: r.At}}, nil
+		Lines: lines, Amount: amount, Reason: r.Reason, Note: r.Note, Reference: r.Reference, Channel: r.Channel, ReturnedAt: r.At}}, nil
 }
 
 func mayReturn(s State, lines int) error {

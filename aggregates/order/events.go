@@ -65,9 +65,10 @@ type Confirmed struct {
 
 // CancelRequested says that somebody wants the order cancelled before it is shipped; the saga undoes what took effect.
 type CancelRequested struct {
-	Order    ID     `json:"order"`
-	Customer string `json:"customer"`
-	Reason   string `json:"reason"`
+	Order    ID         `json:"order"`
+	Customer string     `json:"customer"`
+	Reason   string     `json:"reason"`        // a Cause; what somebody typed in events from before there was Note
+	Note     pii.Sealed `json:"note,omitzero"` // what somebody typed
 }
 
 // Cancelled ends the order; nothing stays reserved or charged.
@@ -106,8 +107,9 @@ type Returned struct {
 	Return     string         `json:"return"`
 	Payment    string         `json:"payment"`
 	Lines      []ReturnedLine `json:"lines"`
-	Amount     money.Amount   `json:"amount"` // to be refunded
-	Reason     string         `json:"reason"`
+	Amount     money.Amount   `json:"amount"`        // to be refunded
+	Reason     string         `json:"reason"`        // a Cause, or the import's own words; see CancelRequested
+	Note       pii.Sealed     `json:"note,omitzero"` // what somebody typed
 	Reference  string         `json:"reference,omitzero"`
 	Channel    string         `json:"channel"`
 	ReturnedAt time.Time      `json:"returnedAt"` // business time, UTC: the refund counts on this day

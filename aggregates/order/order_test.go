@@ -88,7 +88,7 @@ func TestPlaceRefuses(t *testing.T) {
 
 func TestTheLifeOfAnOrder(t *testing.T) {
 	s := placed(t, item("A", 3, 100))
-	cancel := order.CancelRequested{Order: "o1", Customer: "c1", Reason: "changed my mind"}
+	cancel := order.CancelRequested{Order: "o1", Customer: "c1", Reason: "CHANGED_MIND", Note: sealedNote}
 	confirmed := fold(s, order.Confirmed{Order: "o1", Payment: "o1", Shipment: "o1"})
 	shipped := fold(confirmed, order.Shipped{Shipment: "o1", Tracking: "T"})
 	cancelled := fold(s, order.Cancelled{Code: "X"})
@@ -98,11 +98,11 @@ func TestTheLifeOfAnOrder(t *testing.T) {
 		err    error
 		got    func() ([]order.Event, error)
 	}{
-		"ask":                      {[]order.Event{cancel}, nil, func() ([]order.Event, error) { return order.RequestCancel(s, cancel.Reason) }},
-		"ask again":                {nil, nil, func() ([]order.Event, error) { return order.RequestCancel(fold(s, cancel), "x") }},
-		"ask after confirmation":   {[]order.Event{cancel}, nil, func() ([]order.Event, error) { return order.RequestCancel(confirmed, cancel.Reason) }},
-		"ask too late":             {nil, order.ErrAlreadyShipped, func() ([]order.Event, error) { return order.RequestCancel(shipped, "x") }},
-		"ask for nothing":          {nil, order.ErrNotFound, func() ([]order.Event, error) { return order.RequestCancel(none, "x") }},
+		"ask":                      {[]order.Event{cancel}, nil, func() ([]order.Event, error) { return order.RequestCancel(s, cancel.Cause(), sealedNote) }},
+		"ask again":                {nil, nil, func() ([]order.Event, error) { return order.RequestCancel(fold(s, cancel), "x", sealedNote) }},
+		"ask after confirmation":   {[]order.Event{cancel}, nil, func() ([]order.Event, error) { return order.RequestCancel(confirmed, cancel.Cause(), sealedNote) }},
+		"ask too late":             {nil, order.ErrAlreadyShipped, func() ([]order.Event, error) { return order.RequestCancel(shipped, "x", sealedNote) }},
+		"ask for nothing":          {nil, order.ErrNotFound, func() ([]order.Event, error) { return order.RequestCancel(none, "x", sealedNote) }},
 		"confirm what is unwanted": {nil, order.ErrCancelRequested, func() ([]order.Event, error) { return order.Confirm(fold(s, cancel), "o1", "o1") }},
 		"confirm the cancelled":    {nil, order.ErrCancelled, func() ([]order.Event, error) { return order.Confirm(cancelled, "o1", "o1") }},
 		"confirm again":            {nil, nil, func() ([]order.Event, error) { return order.Confirm(confirmed, "o1", "o1") }},

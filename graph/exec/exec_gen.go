@@ -2909,13 +2909,33 @@ input PlaceOrderInput {
   paymentToken: String!
 }
 
+"Why an order is cancelled or sent back, in one word."
+enum OrderCause {
+  "It is not wanted any more."
+  CHANGED_MIND
+  "It was ordered by mistake."
+  ORDERED_WRONGLY
+  "It takes too long."
+  TOO_SLOW
+  "It is damaged."
+  DAMAGED
+  "It is not what was ordered."
+  WRONG_ITEM
+  "It is not as described."
+  NOT_AS_DESCRIBED
+  "Something else."
+  OTHER
+}
+
 "A wish to cancel."
 input CancelOrderInput {
   "Drawn by you, the same for every repeat of this very call."
   idempotencyKey: String
   "Global id."
   orderId: ID!
-  "Why."
+  "Why, in one word."
+  cause: OrderCause = OTHER
+  "Why, in words. Kept sealed, and shown to the customer and to who looks after customers."
   reason: String!
 }
 
@@ -2935,7 +2955,9 @@ input ReturnLinesInput {
   orderId: ID!
   "Which lines, how many units."
   lines: [ReturnLineInput!]!
-  "Why."
+  "Why, in one word."
+  cause: OrderCause = OTHER
+  "Why, in words. Kept sealed, and shown to the customer and to who looks after customers."
   reason: String!
 }
 
@@ -12066,7 +12088,11 @@ func (ec *executionContext) unmarshalInputCancelOrderInput(ctx context.Context, 
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"idempotencyKey", "orderId", "reason"}
+	if _, present := asMap["cause"]; !present {
+		asMap["cause"] = "OTHER"
+	}
+
+	fieldsInOrder := [...]string{"idempotencyKey", "orderId", "cause", "reason"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -12087,6 +12113,13 @@ func (ec *executionContext) unmarshalInputCancelOrderInput(ctx context.Context, 
 				return it, err
 			}
 			it.OrderID = data
+		case "cause":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cause"))
+			data, err := ec.unmarshalOOrderCause2ᚖgithubᚗcomᚋannalhqᚋannalᚋgraphᚋmodelᚐOrderCause(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Cause = data
 		case "reason":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -12898,7 +12931,11 @@ func (ec *executionContext) unmarshalInputReturnLinesInput(ctx context.Context, 
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"idempotencyKey", "orderId", "lines", "reason"}
+	if _, present := asMap["cause"]; !present {
+		asMap["cause"] = "OTHER"
+	}
+
+	fieldsInOrder := [...]string{"idempotencyKey", "orderId", "lines", "cause", "reason"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -12926,6 +12963,13 @@ func (ec *executionContext) unmarshalInputReturnLinesInput(ctx context.Context, 
 				return it, err
 			}
 			it.Lines = data
+		case "cause":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cause"))
+			data, err := ec.unmarshalOOrderCause2ᚖgithubᚗcomᚋannalhqᚋannalᚋgraphᚋmodelᚐOrderCause(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Cause = data
 		case "reason":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
 			data, err := ec.unmarshalNString2string(ctx, v)
@@ -18033,6 +18077,22 @@ func (ec *executionContext) marshalOOrder2ᚖgithubᚗcomᚋannalhqᚋannalᚋgr
 		return graphql.Null
 	}
 	return ec._Order(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOOrderCause2ᚖgithubᚗcomᚋannalhqᚋannalᚋgraphᚋmodelᚐOrderCause(ctx context.Context, v any) (*model.OrderCause, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(model.OrderCause)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOOrderCause2ᚖgithubᚗcomᚋannalhqᚋannalᚋgraphᚋmodelᚐOrderCause(ctx context.Context, sel ast.SelectionSet, v *model.OrderCause) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
 }
 
 func (ec *executionContext) unmarshalOOrderFilter2ᚖgithubᚗcomᚋannalhqᚋannalᚋgraphᚋmodelᚐOrderFilter(ctx context.Context, v any) (*model.OrderFilter, error) {

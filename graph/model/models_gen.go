@@ -48,7 +48,9 @@ type CancelOrderInput struct {
 	IdempotencyKey *string `json:"idempotencyKey,omitempty"`
 	// Global id.
 	OrderID string `json:"orderId"`
-	// Why.
+	// Why, in one word.
+	Cause *OrderCause `json:"cause,omitempty"`
+	// Why, in words. Kept sealed, and shown to the customer and to who looks after customers.
 	Reason string `json:"reason"`
 }
 
@@ -354,7 +356,9 @@ type ReturnLinesInput struct {
 	OrderID string `json:"orderId"`
 	// Which lines, how many units.
 	Lines []ReturnLineInput `json:"lines"`
-	// Why.
+	// Why, in one word.
+	Cause *OrderCause `json:"cause,omitempty"`
+	// Why, in words. Kept sealed, and shown to the customer and to who looks after customers.
 	Reason string `json:"reason"`
 }
 
@@ -523,6 +527,79 @@ func (e *CustomerTier) UnmarshalJSON(b []byte) error {
 }
 
 func (e CustomerTier) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// Why an order is cancelled or sent back, in one word.
+type OrderCause string
+
+const (
+	// It is not wanted any more.
+	OrderCauseChangedMind OrderCause = "CHANGED_MIND"
+	// It was ordered by mistake.
+	OrderCauseOrderedWrongly OrderCause = "ORDERED_WRONGLY"
+	// It takes too long.
+	OrderCauseTooSlow OrderCause = "TOO_SLOW"
+	// It is damaged.
+	OrderCauseDamaged OrderCause = "DAMAGED"
+	// It is not what was ordered.
+	OrderCauseWrongItem OrderCause = "WRONG_ITEM"
+	// It is not as described.
+	OrderCauseNotAsDescribed OrderCause = "NOT_AS_DESCRIBED"
+	// Something else.
+	OrderCauseOther OrderCause = "OTHER"
+)
+
+var AllOrderCause = []OrderCause{
+	OrderCauseChangedMind,
+	OrderCauseOrderedWrongly,
+	OrderCauseTooSlow,
+	OrderCauseDamaged,
+	OrderCauseWrongItem,
+	OrderCauseNotAsDescribed,
+	OrderCauseOther,
+}
+
+func (e OrderCause) IsValid() bool {
+	switch e {
+	case OrderCauseChangedMind, OrderCauseOrderedWrongly, OrderCauseTooSlow, OrderCauseDamaged, OrderCauseWrongItem, OrderCauseNotAsDescribed, OrderCauseOther:
+		return true
+	}
+	return false
+}
+
+func (e OrderCause) String() string {
+	return string(e)
+}
+
+func (e *OrderCause) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = OrderCause(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid OrderCause", str)
+	}
+	return nil
+}
+
+func (e OrderCause) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *OrderCause) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e OrderCause) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
