@@ -22,7 +22,8 @@ type Schema struct {
 
 // Rights say who may do what: object -> service -> privileges as SQL names them, with blanks between. An object is a table or a
 // view, or a function if its name ends in (). Who has a right to an object may also use the schema, and see which version it has.
-// What is not named here is left as it is; in a fresh schema that is: the owner's alone.
+// What is not named here is left as it is; in a fresh schema that is: the owner's alone. What is gone from a schema without files, such
+// as a read model that somebody dropped, is passed over: who needs it says so, and the others start.
 type Rights map[string]map[Service]string
 
 // A right is one privilege of one grantee on one object, as it is or as it should be.
@@ -155,7 +156,11 @@ func wantedRights(database string, schemas []Schema, quoted map[object]string) (
 	for _, s := range schemas {
 		users := map[Service]bool{}
 		for name, services := range s.Rights {
-			if quoted[object{s.Name, name}] == "" {
+			gone := quoted[object{s.Name, name}] == ""
+			if gone && s.Files == nil {
+				continue
+			}
+			if gone {
 				return nil, nil, fault.Newf(fault.Internal, "RIGHTS_WRONG", "the rights of schema %s name %s, which is not there", s.Name, name)
 			}
 			managed[object{s.Name, name}] = true

@@ -359,4 +359,13 @@ func TestAnOlderBuildTakesNothingFromANewerOne(t *testing.T) {
 	if err := a.Grant(t.Context(), wrong); fault.CodeOf(err) != "RIGHTS_WRONG" {
 		t.Errorf("a misspelt table: %v", err)
 	}
+	// A read model that somebody dropped, table or schema, hinders nobody else.
+	exec(t, owner(t, a.Owner), `CREATE SCHEMA stock_v1`)
+	var dropped []postgres.Schema
+	for _, name := range []string{"stock_v1", "sales_v1"} {
+		dropped = append(dropped, postgres.Schema{Name: name, Rights: postgres.Rights{"gone": {postgres.Projector: "SELECT"}}})
+	}
+	if err := a.Grant(t.Context(), dropped...); err != nil {
+		t.Errorf("a dropped table: %v", err)
+	}
 }
