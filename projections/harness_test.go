@@ -19,6 +19,7 @@ import (
 	"github.com/annalhq/annal/aggregates"
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/feed"
+	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/pii"
 	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/internal/testenv"
@@ -165,6 +166,25 @@ func open(t testing.TB, url string) *pgxpool.Pool {
 	return pool
 }
 
+// acting returns a pool to the owner's database in the projector's role, in which every test's projector works.
+func acting(t testing.TB, owner *pgxpool.Pool, list []projections.Projection) *pgxpool.Pool {
+	t.Helper()
+	access := postgres.Access{Owner: owner.Config().ConnString()}
+	err := access.Grant(context.Background(), projections.Owned(list)...)
+	for try := 0; fault.KindOf(err) == fault.Unavailable && try < 20; try++ { // some tests end every connection there is
+		err = access.Grant(context.Background(), projections.Owned(list)...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := access.Open(context.Background(), postgres.Projector, postgres.Config{MaxConns: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
 func projector(t testing.TB, pool *pgxpool.Pool, h *history, cfg projections.Config) *projections.Projector {
 	t.Helper()
 	if cfg.Projections == nil {
@@ -173,7 +193,7 @@ func projector(t testing.TB, pool *pgxpool.Pool, h *history, cfg projections.Con
 	if cfg.History == nil {
 		cfg.History = h.read(100)
 	}
-	p, err := projections.New(pool, cfg)
+	p, err := projections.New(acting(t, pool, cfg.Projections), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

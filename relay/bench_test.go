@@ -45,7 +45,7 @@ func (w *world) timeRelay(window int) time.Duration {
 	store, err := w.store.Identity(w.ctx)
 	w.must(err)
 	began := time.Now()
-	r, err := New(w.store, w.broker, w.pool, Config{Logger: quiet, Window: window, CheckpointEvery: 5 * time.Millisecond})
+	r, err := New(w.store, w.broker, w.own, Config{Logger: quiet, Window: window, CheckpointEvery: 5 * time.Millisecond})
 	w.must(err)
 	_, err = w.pool.Exec(w.ctx, `DELETE FROM relay.checkpoint`)
 	w.must(err)

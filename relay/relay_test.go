@@ -32,8 +32,9 @@ type world struct {
 	ctx    context.Context
 	store  *eventstore.Client
 	broker *rabbit.Broker
-	url    string // of the broker
-	pool   *pgxpool.Pool
+	url    string        // of the broker
+	pool   *pgxpool.Pool // the owner's
+	own    *pgxpool.Pool // the relay's
 }
 
 func newWorld(t testing.TB) *world {
@@ -42,8 +43,12 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(cancel)
 	w := &world{t: t, ctx: ctx, url: testenv.RabbitMQ(t)}
 	db := testenv.Postgres(t)
-	w.must(postgres.Migrate(ctx, db, Schema, Migrations()))
+	access := postgres.Access{Owner: db}
+	w.must(access.Ready(ctx, postgres.Relay, Owned()))
 	var err error
+	w.own, err = access.Open(ctx, postgres.Relay, postgres.Config{})
+	w.must(err)
+	t.Cleanup(w.own.Close)
 	w.pool, err = postgres.Open(ctx, db, postgres.Config{})
 	w.must(err)
 	t.Cleanup(w.pool.Close)
@@ -66,7 +71,7 @@ func (w *world) must(err error) {
 func (w *world) start(cfg Config) (stop func()) {
 	w.t.Helper()
 	cfg.Logger = quiet
-	r, err := New(w.store, w.broker, w.pool, cfg)
+	r, err := New(w.store, w.broker, w.own, cfg)
 	w.must(err)
 	ctx, cancel := context.WithCancel(w.ctx)
 	done := make(chan error, 1)
@@ -248,7 +253,7 @@ func TestAForeignOrOlderStoreIsRefused(t *testing.T) {
 		}
 		_, err := w.pool.Exec(w.ctx, sql, args...)
 		w.must(err)
-		r, err := New(w.store, w.broker, w.pool, Config{Logger: quiet})
+		r, err := New(w.store, w.broker, w.own, Config{Logger: quiet})
 		w.must(err)
 		if err := r.Run(w.ctx); !errors.Is(err, want) {
 			t.Errorf("got %v, want %v", err, want)
@@ -259,7 +264,7 @@ func TestAForeignOrOlderStoreIsRefused(t *testing.T) {
 func TestAnOldLeaderCanNotWriteTheCheckpoint(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	r, err := New(w.store, w.broker, w.pool, Config{Logger: quiet})
+	r, err := New(w.store, w.broker, w.own, Config{Logger: quiet})
 	w.must(err)
 	old, err := r.takeOver(w.ctx, "s")
 	w.must(err)

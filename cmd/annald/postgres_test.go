@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -269,10 +270,12 @@ func sell(t *testing.T, d *Daemon) string {
 	return buy(t, as(t, d, bea), "")
 }
 
+// launch runs a daemon until the test ends. A right that a service lacks may only be told by its log, since it tries again.
 func launch(t *testing.T, cfg config.Config, roles string) *Daemon {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	d, err := New(ctx, cfg, roles, t.Output())
+	logs := &transcript{}
+	d, err := New(ctx, cfg, roles, logs)
 	if err != nil {
 		stop()
 		t.Fatal(err)
@@ -284,8 +287,29 @@ func launch(t *testing.T, cfg config.Config, roles string) *Daemon {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+		if text := logs.String(); strings.Contains(text, "permission denied") {
+			t.Errorf("%s lacks a right:\n%s", roles, text)
+		}
 	})
 	return d
+}
+
+// transcript is a log that many may write to.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *transcript) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *transcript) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // buy orders a mug, waits until it is shipped, and returns the order.

@@ -46,7 +46,16 @@ func open(t testing.TB, url string, cfg vault.Config) *vault.Vault {
 	if cfg.KEK == nil {
 		cfg.KEK = kek
 	}
-	v, err := vault.New(connect(t, url), cfg)
+	access := postgres.Access{Owner: url} // the vault works in its own role in every test
+	if err := access.Grant(t.Context(), vault.Owned()); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := access.Open(t.Context(), postgres.Vault, postgres.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	v, err := vault.New(pool, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
