@@ -60,13 +60,14 @@ lint: ## golangci-lint, built from tools/lint
 	@bin/golangci-lint run
 
 .PHONY: check
-check: ## all that CI runs: verify, lint, test, then session, import-proof, import-disturbed and interop
+check: ## all that CI runs: verify, lint, test, then session, import-proof, import-disturbed, store-move and interop
 	@$(MAKE) --no-print-directory verify
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory session
 	@$(MAKE) --no-print-directory import-proof
 	@$(MAKE) --no-print-directory import-disturbed
+	@$(MAKE) --no-print-directory store-move
 	@$(MAKE) --no-print-directory interop
 
 .PHONY: session
@@ -80,6 +81,10 @@ import-proof: ## sums of the API equal those reckoned from the file by another p
 .PHONY: import-disturbed
 import-disturbed: ## an import through kill -9 and a wiped broker ends like one in peace: make import-disturbed FILE=...
 	@test/import-disturbed.sh "$(FILE)"
+
+.PHONY: store-move
+store-move: ## a house moves to another event store: copy, compare, start there; equal digests: make store-move FILE=...
+	@test/store-move.sh "$(FILE)"
 
 .PHONY: interop
 interop: ## other people's programs against a running house: npm graphql-http, Node's two clients of the event store

@@ -5,6 +5,7 @@
 //	annal projections digest            one hash per read model, to compare two ways to the same state
 //	annal token issue                   a bearer token for the API, for a developer's machine
 //	annal streams read STREAM|ID        the events of a stream, or of what a global id of the API names
+//	annal store copy --to URL           all domain events into another event store, e.g. a cluster, compared afterwards
 //
 // It reads the same settings as annald (ANNAL_...), and on a developer's machine what `make run` wrote to
 // $ANNAL_HOME/servers.env for those that are not set. Data goes to standard output, progress and faults to standard error. The exit
@@ -48,7 +49,7 @@ what make wrote to servers.env below ANNAL_HOME (default .annal).`}
 		return fault.Newf(fault.Invalid, "FLAG_INVALID", "%v; see %s --help", err, c.CommandPath())
 	})
 	t := &tool{environ: environ}
-	root.AddCommand(group(importCommand(t)), group(projectionsCommand(t)), group(tokenCommand(t)), group(streamsCommand(t)))
+	root.AddCommand(group(importCommand(t)), group(projectionsCommand(t)), group(tokenCommand(t)), group(streamsCommand(t)), group(storeCommand(t)))
 	err := group(root).ExecuteContext(ctx)
 	if err != nil {
 		fmt.Fprintln(stderr, "annal:", told(err))

@@ -25,7 +25,7 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 	home := []string{"ANNAL_HOME=" + t.TempDir(), "ANNAL_MODE=production"}
 	for line, want := range map[string]string{
 		"strems":                         `VERB_UNKNOWN did you mean streams?`,
-		"frobnicate":                     `VERB_UNKNOWN it has completion, import, projections, streams, token`,
+		"frobnicate":                     `VERB_UNKNOWN it has completion, import, projections, store, streams, token`,
 		"streams frob":                   `VERB_UNKNOWN annal streams has no verb "frob"; it has read`,
 		"projections digst":              `VERB_UNKNOWN did you mean digest?`,
 		"import online-retail":           "ARGUMENTS takes one file",
@@ -34,6 +34,9 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 		"streams read order-1 --from -5": "FLAG_INVALID 0 or more",
 		"streams read $all":              `STREAM_NAME "$all" is no stream`,
 		"streams read order":             `STREAM_NAME "order" is no stream`,
+		"store copy":                     "FLAG_INVALID --to is missing",
+		"store copy --to esdb://u:p@h:1": "SECRET_ON_COMMAND_LINE --to @FILE",
+		"store copy --to @/no/such":      "FILE_UNREADABLE open /no/such: no such file",
 		"token issue":                    "DEVELOPMENT_ONLY development mode only",
 		"import online-retail /dev/zero": "IMPORT_FILE not a file",
 		"import online-retail /no/such":  "IMPORT_FILE open /no/such: no such file",

@@ -109,8 +109,12 @@ func (t *tool) close() {
 }
 
 func (t *tool) store(cfg config.Config) (*eventstore.Client, error) {
-	t.asked = append(t.asked, "event store at "+address(cfg.StoreURL()))
-	store, err := eventstore.Open(cfg.StoreURL(), eventstore.Config{Logger: slog.New(slog.DiscardHandler)}) // an outage is waited for, or is the command's fault
+	return t.otherStore(cfg.StoreURL())
+}
+
+func (t *tool) otherStore(url string) (*eventstore.Client, error) {
+	t.asked = append(t.asked, "event store at "+address(url))
+	store, err := eventstore.Open(url, eventstore.Config{Logger: slog.New(slog.DiscardHandler)}) // an outage is waited for, or is the command's fault
 	if err == nil {
 		t.closers = append(t.closers, func() { _ = store.Close() })
 	}
