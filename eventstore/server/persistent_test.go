@@ -263,7 +263,7 @@ func TestParkingAndReplay(t *testing.T) {
 }
 
 // trailers calls Create and returns what a client sees.
-func trailers(t testing.TB, call func(opts ...grpc.CallOption) error) (codes.Code, metadata.MD) {
+func told(t testing.TB, call func(opts ...grpc.CallOption) error) (codes.Code, metadata.MD) {
 	t.Helper()
 	var md metadata.MD
 	err := call(grpc.Trailer(&md))
@@ -286,7 +286,7 @@ func TestGroupRefusalsAndTheirTrailers(t *testing.T) {
 	create := func(req *persistent.CreateReq) func(...grpc.CallOption) error {
 		return func(o ...grpc.CallOption) error { _, err := p.Create(within(t), req, o...); return err }
 	}
-	if code, _ := trailers(t, create(streamGroup("s", "g", plainSettings()))); code != codes.OK {
+	if code, _ := told(t, create(streamGroup("s", "g", plainSettings()))); code != codes.OK {
 		t.Fatal(code)
 	}
 	change := func(f func(*persistent.CreateReq_Settings)) *persistent.CreateReq {
@@ -344,7 +344,7 @@ func TestGroupRefusalsAndTheirTrailers(t *testing.T) {
 			return err
 		}, codes.NotFound, "persistent-subscription-does-not-exist"},
 	} {
-		code, md := trailers(t, tc.call)
+		code, md := told(t, tc.call)
 		if code != tc.code {
 			t.Errorf("%s: %v, want %v", name, code, tc.code)
 		}
