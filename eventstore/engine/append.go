@@ -52,6 +52,9 @@ func (db *DB) checkAppend(stream string, expected Expected, events []Event) erro
 	if err := CheckStream(stream); err != nil {
 		return err
 	}
+	if LinkStream(stream) {
+		return ErrLinkStream
+	}
 	if expected < 0 && expected != ExpectAny && expected != ExpectNoStream && expected != ExpectExists {
 		return ErrInvalidAppend.Because("%d is no expected revision", expected)
 	}

@@ -271,7 +271,7 @@ func (e *editor) stub(p Position) error {
 	}
 	e.swept.events++
 	e.swept.bytes += uint64(len(raw))
-	return e.tx().Set(appendEventKey(nil, p), appendStub(nil, p, originalSum(raw), rec.Rest), nil)
+	return e.tx().Set(appendEventKey(nil, p), encodeStub(&rec, originalSum(raw)), nil)
 }
 
 // finish writes what the engine keeps about itself, and throws derived keys away if the log has changed.

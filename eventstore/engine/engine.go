@@ -13,7 +13,7 @@
 // How an append travels: callers queue their requests, and whoever finds nobody leading takes the queue, decides every
 // request against the streams' heads, writes one Pebble batch without waiting for its fsync, hands the lead on, and only
 // then waits. So one goroutine at a time decides, while fsyncs overlap with the next decisions, and no goroutine of ours
-// outlives a call:
+// outlives a call, save those that Close ends (linker, floor):
 //
 //	Append --> queue --> leader: decide, batch, WAL --+--> next leader
 //	                                                  +--> fsync --> visible --> wake readers --> answer
@@ -64,6 +64,7 @@ type Config struct {
 	Fatal func(error)
 
 	readOnly bool // OpenReadOnly
+	noLinks  bool // link streams stay empty: the other side of a comparison
 }
 
 func (c Config) withDefaults() Config {
@@ -108,6 +109,7 @@ type DB struct {
 	commits commits
 	signals signals
 	metrics *metrics
+	links   *linker
 	visible atomic.Uint64 // last position that is durable, hence readable
 	floor   floorKeeper
 	gaps    atomic.Bool // something was scavenged, now or in an earlier life
@@ -152,6 +154,7 @@ func open(dir string, cfg Config) (*DB, error) {
 	if err := db.begin(); err != nil {
 		return nil, joinClose(err, p)
 	}
+	go db.links.run()
 	return db, nil
 }
 
@@ -174,6 +177,10 @@ func (db *DB) begin() error {
 	db.commits.init(db, last)
 	db.commits.swept = swept
 	db.commits.space = space{fs: db.cfg.FS, dir: db.dir, reserve: db.cfg.reserve()}
+	db.links = newLinker(db)
+	if err := db.links.open(); err != nil {
+		return err
+	}
 	return db.register(db.cfg.Registerer)
 }
 
@@ -188,6 +195,7 @@ func (db *DB) Close() error {
 	db.closed = true
 	close(db.closing)
 	db.floor.stop()
+	<-db.links.done
 	if db.cfg.readOnly {
 		return fault.Wrap(db.pebble.Close(), fault.Internal, "STORE_CLOSE", "the event store's files did not close cleanly")
 	}

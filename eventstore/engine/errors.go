@@ -17,6 +17,7 @@ var (
 	ErrStreamDeleted    = fault.New(fault.Conflict, "STREAM_DELETED", "the stream was deleted")
 	ErrStreamMissing    = fault.New(fault.Missing, "STREAM_MISSING", "there is no such stream")
 	ErrInvalidAppend    = fault.New(fault.Invalid, "INVALID_APPEND", "the append is malformed")
+	ErrLinkStream       = fault.New(fault.Denied, "LINK_STREAM", "the event store itself writes this stream; append to the streams that it links to")
 	ErrTooLarge         = fault.New(fault.Invalid, "APPEND_TOO_LARGE", "the append is too large; split it")
 	ErrOutcomeUnknown   = fault.New(fault.Timeout, "APPEND_OUTCOME_UNKNOWN", "the append was not confirmed in time; repeat it with the same event ids")
 	ErrCorrupt          = fault.New(fault.Internal, "STORE_CORRUPT", "the event store is damaged; restore it from a backup")
@@ -45,6 +46,11 @@ func (e *RevisionError) Unwrap() error { return ErrWrongRevision }
 // corrupt names the record that can't be trusted.
 func corrupt(at Position, format string, args ...any) error {
 	return ErrCorrupt.Because("the event store is damaged at position %d: %s", at, fmt.Sprintf(format, args...))
+}
+
+// damagedLinks says that an index of links can't be trusted; the log may well be whole.
+func damagedLinks(stream, format string, args ...any) error {
+	return ErrCorrupt.Because("the index behind %q is damaged: %s; it can be built anew from the log", stream, fmt.Sprintf(format, args...))
 }
 
 // readFault classifies what Pebble says while reading.

@@ -48,3 +48,17 @@ func RaiseFloor(db *DB) { db.raiseFloor() }
 
 // Pebble is what a test plants damage in.
 func (db *DB) Pebble() *pebble.DB { return db.pebble }
+
+// WithoutLinks switches the link streams off.
+func WithoutLinks(cfg Config) Config {
+	cfg.noLinks = true
+	return cfg
+}
+
+// What tests of link streams need.
+var (
+	AppendLinkPrefix = appendLinkPrefix
+	AppendLinkBlock  = appendLinkBlock
+	DecodeLinkBlock  = decodeLinkBlock
+	AppendLinkMark   = appendLinkMark
+)

@@ -86,6 +86,8 @@ func (l *ledger) examine(t *testing.T, db *engine.DB, n int) survey {
 		}
 	}
 	checkIndex(t, db, log)
+	linked(t, db)
+	checkLinks(t, db, log, map[string]engine.ID{})
 	return found
 }
 

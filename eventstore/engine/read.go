@@ -94,17 +94,23 @@ func allPage(it *pebble.Iterator, lower, upper Position, dir Direction, maxEvent
 	return page, nil
 }
 
-// decodeAt decodes the record the iterator stands on, which must be the one at want: the log has no holes.
+// decodeAt decodes the record the iterator stands on, which must be the one at want: the log has no holes. Of a stub it returns what
+// is left, with errScavenged.
 func decodeAt(want Position, it *pebble.Iterator) (Record, error) {
+	return decodeValue(want, it, append([]byte(nil), it.Value()...))
+}
+
+// peekAt is decodeAt for a record that is forgotten before the iterator moves on.
+func peekAt(want Position, it *pebble.Iterator) (Record, error) {
+	return decodeValue(want, it, it.Value())
+}
+
+func decodeValue(want Position, it *pebble.Iterator, value []byte) (Record, error) {
 	p, ok := decodeEventKey(it.Key())
 	if !ok || p != want {
 		return Record{}, corrupt(want, "the record is missing")
 	}
-	if value := it.Value(); len(value) > 4 && value[4] == kindScavenged { // spares a copy
-		_, err := decodeRecord(p, value)
-		return Record{}, recordFault(p, err)
-	}
-	r, err := decodeRecord(p, append([]byte(nil), it.Value()...))
+	r, err := decodeRecord(p, value)
 	return r, recordFault(p, err)
 }
 
@@ -144,6 +150,9 @@ func (db *DB) ReadStream(stream string, from Revision, dir Direction, maxEvents 
 		return StreamPage{}, err
 	}
 	defer db.leave()
+	if LinkStream(stream) {
+		return db.readLinks(stream, from, dir, maxEvents)
+	}
 	for range scavengedUnderfoot {
 		page, err = db.readStream(stream, from, dir, maxEvents)
 		if !errors.Is(err, errScavenged) {

@@ -27,13 +27,14 @@ import (
 //	crc32c    4  as above
 //	kind      1  2
 //	was       4  the checksum of the event that stood here, little-endian: one log is told from another by them
-//	rest         uvarint, as the event had it
+//	the rest     flags and all that follows, as the event had it, but for metadata and data (stubOf)
 const (
 	kindEvent     = 1
 	kindScavenged = 2
 	flagJSON      = 1
 	recordFixed   = 4 + 1 + 1 + 8 + 16
-	stubFixed     = 4 + 1 + 4
+	stubKind      = 4 + 1
+	stubFixed     = stubKind + 4
 )
 
 var (
@@ -84,55 +85,72 @@ func putRecord(b []byte, r *Record) {
 	binary.LittleEndian.PutUint32(b, recordSum(r.Position, b[4:]))
 }
 
-// appendStub encodes what takes the place of an event whose record had the checksum was.
-func appendStub(b []byte, p Position, was uint32, rest uint64) []byte {
-	at := len(b)
-	b = append(b, 0, 0, 0, 0, kindScavenged)
+// stubOf returns what is left of an event when it is scavenged: what its links say (links.go). A deletion stays one, and a link keeps
+// where it leads.
+func stubOf(r *Record) Record {
+	stub := *r
+	stub.Metadata, stub.Data = nil, nil
+	switch {
+	case r.Type == MetadataType && deletes(r):
+		stub.Data = truncated(nil, softDelete).Data
+	case r.Type == linkType:
+		stub.Data = r.Data
+	}
+	return stub
+}
+
+// encodeStub encodes what takes the place of r, whose record had the checksum was.
+func encodeStub(r *Record, was uint32) []byte {
+	stub := stubOf(r)
+	full := make([]byte, recordLen(&stub))
+	putRecord(full, &stub)
+	b := append(make([]byte, 0, len(full)+4), 0, 0, 0, 0, kindScavenged)
 	b = binary.LittleEndian.AppendUint32(b, was)
-	b = binary.AppendUvarint(b, rest)
-	binary.LittleEndian.PutUint32(b[at:], recordSum(p, b[at+4:]))
+	b = append(b, full[stubKind:]...)
+	binary.LittleEndian.PutUint32(b, recordSum(r.Position, b[4:]))
 	return b
 }
 
-// decodeStub returns what a stub keeps; ok is false for whatever is none. REQUIRES: the checksum was verified.
-func decodeStub(b []byte) (was uint32, rest uint64, ok bool) {
-	if len(b) <= stubFixed || b[4] != kindScavenged {
-		return 0, 0, false
-	}
-	rest, n := binary.Uvarint(b[stubFixed:])
-	return binary.LittleEndian.Uint32(b[5:]), rest, n == len(b)-stubFixed
-}
-
-// originalSum returns the checksum of the event that stands, or stood, in a record. REQUIRES: as decodeStub.
+// originalSum returns the checksum of the event that stands, or stood, in a record. REQUIRES: the record was decoded.
 func originalSum(b []byte) uint32 {
-	if was, _, ok := decodeStub(b); ok {
-		return was
+	if len(b) >= stubFixed && b[4] == kindScavenged {
+		return binary.LittleEndian.Uint32(b[stubKind:])
 	}
 	return binary.LittleEndian.Uint32(b)
 }
 
-// decodeRecord checks and decodes the value stored at p; a valid stub gives errScavenged. The record owns none of b: callers hand in
-// memory that nobody else changes.
+// decodeRecord checks and decodes the value stored at p; of a valid stub it returns what is left, with errScavenged. The record owns
+// none of b: callers hand in memory that nobody else changes.
 func decodeRecord(p Position, b []byte) (Record, error) {
-	if len(b) <= stubFixed {
+	if len(b) < recordFixed {
 		return Record{}, errRecord
 	}
 	if binary.LittleEndian.Uint32(b) != recordSum(p, b[4:]) {
 		return Record{}, errors.New("checksum mismatch")
 	}
-	if _, _, ok := decodeStub(b); ok {
-		return Record{}, errScavenged
+	switch b[4] {
+	case kindEvent:
+		return decodeBody(p, b[stubKind:])
+	case kindScavenged:
+		r, err := decodeBody(p, b[stubFixed:])
+		if err != nil {
+			return Record{}, err
+		}
+		return r, errScavenged
 	}
-	if len(b) < recordFixed {
+	return Record{}, errors.New("unknown kind of record")
+}
+
+// decodeBody decodes a record from its flags on.
+func decodeBody(p Position, b []byte) (Record, error) {
+	const fixed = recordFixed - stubKind
+	if len(b) < fixed {
 		return Record{}, errRecord
 	}
-	if b[4] != kindEvent {
-		return Record{}, errors.New("unknown kind of record")
-	}
-	r := Record{Position: p, Created: Ticks(binary.LittleEndian.Uint64(b[6:]))}
-	r.JSON = b[5]&flagJSON != 0
-	r.ID = ID(b[14:30])
-	d := decoder{rest: b[recordFixed:]}
+	r := Record{Position: p, Created: Ticks(binary.LittleEndian.Uint64(b[1:]))}
+	r.JSON = b[0]&flagJSON != 0
+	r.ID = ID(b[9:25])
+	d := decoder{rest: b[fixed:]}
 	r.Revision = Revision(d.uvarint())
 	r.Rest = d.uvarint()
 	r.Stream = string(d.bytes())

@@ -253,10 +253,10 @@ func restAt(r pebble.Reader, p Position) (uint64, error) {
 		return 0, corrupt(p, "the record is missing")
 	}
 	defer closer.Close()
-	if _, rest, ok := decodeStub(value); ok {
-		return rest, nil
-	}
 	rec, err := decodeRecord(p, value)
+	if errors.Is(err, errScavenged) {
+		err = nil // a stub keeps the number
+	}
 	return rec.Rest, recordFault(p, err)
 }
 

@@ -275,7 +275,7 @@ func (db *DB) victim(e entry, name string) (victim, error) {
 	if r.Stream != name || r.Revision != e.revision || r.ID != e.id {
 		return victim{}, corrupt(e.position, "the index and the record disagree")
 	}
-	return victim{e.revision, e.position, r.Created, r.Rest, originalSum(value), len(value)}, nil
+	return victim{e.revision, e.position, r.Created, encodeStub(&r, originalSum(value)), len(value)}, nil
 }
 
 // reclaim writes anew the tables that hold what was replaced, piece by piece. What an earlier scavenge did not get to is among them.

@@ -46,8 +46,7 @@ type victim struct {
 	revision Revision
 	position Position
 	created  Ticks
-	rest     uint64
-	was      uint32 // checksum of its record
+	stub     []byte // what takes its place
 	size     int    // of its record
 }
 
@@ -154,10 +153,8 @@ func (c *commits) scavenge(q *request) (Appended, error) {
 // remove puts stubs in the place of victims and takes them out of the index; of a stream that loses its last event nothing is left.
 func (c *commits) remove(h *head, stream string, victims []victim, answer *sweep) {
 	c.db.gaps.Store(true) // before the first reader can meet a stub
-	stub := make([]byte, 0, stubFixed+binary.MaxVarintLen64)
 	for _, v := range victims {
-		stub = appendStub(stub[:0], v.position, v.was, v.rest)
-		c.set(appendEventKey(c.scratch[:0], v.position), stub)
+		c.set(appendEventKey(c.scratch[:0], v.position), v.stub)
 		c.unset(appendStreamKey(c.scratch[:0], h.id, v.revision))
 		answer.taken++
 		answer.bytes += uint64(v.size)

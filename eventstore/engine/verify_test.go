@@ -67,6 +67,7 @@ func verify(t *testing.T, db *engine.DB) engine.Verified {
 	if err != nil {
 		t.Fatal(err)
 	}
+	v.Derived = 0 // the index of links follows by itself
 	return v
 }
 
@@ -91,6 +92,9 @@ func TestVerifyFindsPlantedDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for ok := it.First(); ok; ok = it.Next() {
+		if it.Key()[0] == 'l' { // derived: their readers find damage (linkdamage_test.go), Verify does not
+			continue
+		}
 		keys, values = append(keys, append([]byte(nil), it.Key()...)), append(values, append([]byte(nil), it.Value()...))
 	}
 	if err := it.Close(); err != nil {
@@ -191,6 +195,7 @@ func TestVerifyFindsDamagedFiles(t *testing.T) {
 				continue
 			}
 			got, err := db.Verify(context.Background(), nil)
+			got.Derived = 0
 			switch {
 			case err != nil:
 				found++

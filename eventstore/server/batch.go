@@ -245,6 +245,8 @@ func (b *batch) failure(stream string, err error) *statuspb.Status {
 		return detailed(codes.NotFound, "StreamDeleted", &shared.StreamDeleted{StreamIdentifier: streamIdentifier(stream)})
 	case errors.Is(err, engine.ErrTooLarge):
 		return b.malformed(errTooLarge)
+	case errors.Is(err, engine.ErrLinkStream):
+		return detailed(codes.PermissionDenied, "Access Denied: "+fault.MessageOf(err), &shared.AccessDenied{})
 	case fault.KindOf(err) == fault.Timeout:
 		return detailed(codes.DeadlineExceeded, "Timeout", &shared.Timeout{})
 	case fault.KindOf(err) == fault.Invalid:

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -71,5 +72,49 @@ func BenchmarkAppend(b *testing.B) {
 		wg.Wait()
 	}
 	b.ReportMetric(float64(done.Load())/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkLinks reads the links of a category through the official client, as they are and resolved, beside a read of the whole log in
+// the same run: events per second.
+func BenchmarkLinks(b *testing.B) {
+	c := connect(b, servertest.Start(b))
+	const total = 50_000
+	for n := range total / 1000 {
+		var events []esdb.EventData
+		for range 1000 {
+			events = append(events, payload())
+		}
+		if _, err := c.AppendToStream(context.Background(), fmt.Sprintf("order-%d", n), esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, events...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	untilLinks(b, c, "$ce-order", total)
+	timed := func(s *esdb.ReadStream, err error) float64 {
+		begun := time.Now()
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer s.Close()
+		for range total {
+			if _, err := s.Recv(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return total / time.Since(begun).Seconds()
+	}
+	var all, links, resolved []float64
+	for range 5 {
+		s, err := c.ReadAll(context.Background(), esdb.ReadAllOptions{From: esdb.Start{}}, total)
+		all = append(all, timed(s, err))
+		s, err = c.ReadStream(context.Background(), "$ce-order", esdb.ReadStreamOptions{From: esdb.Start{}}, total)
+		links = append(links, timed(s, err))
+		s, err = c.ReadStream(context.Background(), "$ce-order", esdb.ReadStreamOptions{From: esdb.Start{}, ResolveLinkTos: true}, total)
+		resolved = append(resolved, timed(s, err))
+	}
+	for name, rates := range map[string][]float64{"all/s": all, "links/s": links, "resolved/s": resolved} {
+		slices.Sort(rates)
+		b.ReportMetric(rates[len(rates)/2], name)
+	}
 	b.ReportMetric(0, "ns/op")
 }

@@ -85,6 +85,8 @@ func (s *Server) failed(ctx context.Context, stream string, err error) error {
 		return refuseRevision(ctx, wrong)
 	case errors.Is(err, engine.ErrTooLarge):
 		return refuseTooLarge(ctx, s.cfg.MaxAppend)
+	case errors.Is(err, engine.ErrLinkStream):
+		return refuseAccess(ctx, fault.MessageOf(err))
 	case fault.KindOf(err) == fault.Timeout:
 		return status.Error(codes.Aborted, "Operation timed out: "+fault.MessageOf(err))
 	}
