@@ -127,6 +127,8 @@ func TestRepeatedAppendsAreRecognised(t *testing.T) {
 	store.Restart()
 	check("after a restart")
 	wantRead(t, w, "nothing was written twice", "0@s 1@s 2@s 3@s", codes.OK, query("", "start", huge))
+	w.must("twice", "none", 7, 7)
+	wantRead(t, w, "ids within one append are not compared", "0@twice 1@twice", codes.OK, query("twice", "start", huge))
 	w.must("other", "none", 0)
 	wantRead(t, w, "the same id elsewhere is another event", "0@other", codes.OK, query("other", "start", huge))
 }

@@ -32,8 +32,12 @@ const read = async (begin) => {
     return collect();
   }
 };
-// next takes n events of a subscription, 20 s at most, each acknowledged if it asks for that.
-const next = async (subscription, n, each = () => {}) => {
+// until waits for a condition, 20 s at most.
+const until = async (what, met) => {
+  for (const end = Date.now() + 20_000; !(await met()); await new Promise((go) => setTimeout(go, 50))) assert.ok(Date.now() < end, what);
+};
+// next takes n events of a subscription, 20 s at most, does with each what is to be done with it, and leaves when settled.
+const next = async (subscription, n, each = () => {}, settled = async () => {}) => {
   const all = [];
   const timer = setTimeout(() => subscription.unsubscribe(), 20_000);
   for await (const resolved of subscription) {
@@ -42,6 +46,8 @@ const next = async (subscription, n, each = () => {}) => {
     if (all.length === n) break;
   }
   clearTimeout(timer);
+  await settled(); // an acknowledgement that is on its way when a call is cancelled is lost
+  await subscription.unsubscribe(); // to leave the loop alone leaves the call open
   assert.equal(all.length, n, "the subscription is silent");
   return all;
 };
@@ -168,6 +174,53 @@ const cases = {
     const { metadata } = await client.getStreamMetadata(s);
     assert.deepEqual([metadata.maxCount, metadata.acl.readRoles, metadata.mine], [2, ["a", "b"], 1]);
     assert.deepEqual(await read(() => client.readStream(s)), [3, 4]);
+  },
+
+  async "works in a group on a stream"() {
+    const [s, group] = [stream("group"), `group-${run}`];
+    const settings = (more) => api.persistentSubscriptionToStreamSettingsFromDefaults({ startFrom: START, ...more });
+    await client.createPersistentSubscriptionToStream(s, group, settings());
+    await assert.rejects(client.createPersistentSubscriptionToStream(s, group, settings()), api.PersistentSubscriptionExistsError);
+    await client.appendToStream(s, numbers(0, 9).map((n) => event(n)));
+    const tries = new Map();
+    const work = client.subscribeToPersistentSubscriptionToStream(s, group, { bufferSize: 4 });
+    // 3 is tried twice, 5 is parked, 7 is skipped: eleven deliveries.
+    const info = () => client.getPersistentSubscriptionToStreamInfo(s, group);
+    const act = async (resolved) => {
+      const { n } = resolved.event.data;
+      tries.set(n, (tries.get(n) ?? 0) + 1);
+      if (n === 3 && tries.get(n) === 1) return work.nack(api.RETRY, "again", resolved);
+      if (n === 5) return work.nack(api.PARK, "later", resolved);
+      if (n === 7) return work.nack(api.SKIP, "never", resolved);
+      return work.ack(resolved);
+    };
+    const settled = () => until("all settled, one parked", async () => {
+      const { stats } = await info();
+      return stats.parkedMessageCount === 1n && stats.totalInFlightMessages === 0;
+    });
+    const seen = await next(work, 11, act, settled);
+    assert.deepEqual(seen.toSorted((a, b) => a - b), [0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9]);
+    const { groupName, eventSource } = await info();
+    assert.deepEqual([groupName, eventSource], [group, s]);
+    await client.replayParkedMessagesToStream(s, group);
+    const again = client.subscribeToPersistentSubscriptionToStream(s, group);
+    assert.deepEqual(await next(again, 1, (resolved) => again.ack(resolved)), [5], "the parked event was not replayed");
+    await client.updatePersistentSubscriptionToStream(s, group, settings({ maxRetryCount: 3 }));
+    assert.equal((await info()).settings.maxRetryCount, 3);
+    assert.deepEqual((await client.listPersistentSubscriptionsToStream(s)).map((g) => g.groupName), [group]);
+    await client.deletePersistentSubscriptionToStream(s, group);
+    await assert.rejects(client.deletePersistentSubscriptionToStream(s, group), api.PersistentSubscriptionDoesNotExistError);
+  },
+
+  async "works in a group on the log, filtered"() {
+    const [s, group] = [stream("group-all"), `all-${run}`];
+    const settings = api.persistentSubscriptionToAllSettingsFromDefaults({ startFrom: START });
+    await client.createPersistentSubscriptionToAll(group, settings, { filter: streamNameFilter({ prefixes: [s] }) });
+    await client.appendToStream(s, numbers(0, 2).map((n) => event(n)));
+    const work = client.subscribeToPersistentSubscriptionToAll(group);
+    assert.deepEqual(await next(work, 3, (resolved) => work.ack(resolved)), [0, 1, 2]);
+    assert.ok((await client.listPersistentSubscriptionsToAll()).some((g) => g.groupName === group));
+    await client.deletePersistentSubscriptionToAll(group);
   },
 };
 
