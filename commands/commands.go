@@ -131,23 +131,9 @@ type request struct {
 // begin checks the command's Meta and gives the request its identity. input is what is compared when the key comes
 // again: the command without its Meta, in plaintext; only a MAC of it is kept, under the subject's key ("" = the shop's).
 func (h *Handlers) begin(ctx context.Context, p auth.Principal, name string, m Meta, subject pii.Subject, input any) (request, error) {
-	if m.IdempotencyKey == "" {
-		m.IdempotencyKey = nuid.Next()
-	}
-	if !validKey(m.IdempotencyKey) {
-		return request{}, ErrKeyMalformed
-	}
-	if !printable(m.Correlation, 0, 100) || !printable(m.Causation, 0, 100) || !printable(m.Reason, 0, 500) || !printable(m.Channel, 0, 100) {
-		return request{}, ErrMeta
-	}
-	if !m.At.IsZero() && p.Kind != auth.Service && p.Kind != auth.Importer {
-		return request{}, errAtDenied
-	}
-	if m.At.IsZero() {
-		m.At = h.now()
-	}
-	if p.Kind != auth.Service { // a service says where the order that it works for came from, or nothing
-		m.Channel = channelOf(p, m.Channel)
+	m, err := h.completed(m, p)
+	if err != nil {
+		return request{}, err
 	}
 	canonical, err := json.Marshal(input)
 	if err != nil {
@@ -165,13 +151,30 @@ func (h *Handlers) begin(ctx context.Context, p auth.Principal, name string, m M
 	r := request{Principal: p, Name: name, Command: id, MAC: mac, At: m.At.UTC().Truncate(time.Microsecond),
 		Correlation: m.Correlation, Causation: m.Causation, Reason: m.Reason, Channel: m.Channel, Store: store,
 		Traceparent: telemetry.Traceparent(ctx)}
-	if r.Correlation == "" {
-		r.Correlation = id.String()
-	}
-	if r.Causation == "" {
-		r.Causation = id.String()
-	}
+	r.Correlation, r.Causation = or(r.Correlation, id.String()), or(r.Causation, id.String())
 	return r, nil
+}
+
+// completed checks what came with the command and puts in what was left out. Faults: ErrKeyMalformed, ErrMeta,
+// BUSINESS_TIME_FORBIDDEN.
+func (h *Handlers) completed(m Meta, p auth.Principal) (Meta, error) {
+	if m.IdempotencyKey == "" {
+		m.IdempotencyKey = nuid.Next()
+	}
+	switch {
+	case !validKey(m.IdempotencyKey):
+		return m, ErrKeyMalformed
+	case !printable(m.Correlation, 0, 100) || !printable(m.Causation, 0, 100) || !printable(m.Reason, 0, 500) || !printable(m.Channel, 0, 100):
+		return m, ErrMeta
+	case !m.At.IsZero() && p.Kind != auth.Service && p.Kind != auth.Importer:
+		return m, errAtDenied
+	case m.At.IsZero():
+		m.At = h.now()
+	}
+	if p.Kind != auth.Service { // a service says where the order that it works for came from, or nothing
+		m.Channel = channelOf(p, m.Channel)
+	}
+	return m, nil
 }
 
 // sub returns the request of a part of the command, with an id of its own: one command that touches several streams, or

@@ -96,20 +96,25 @@ func importFile(ctx context.Context, t *tool, path string, icfg onlineretail.Con
 		}
 		return t.away(err)
 	}
-	rep.Finished, rep.Seconds, rep.Replayed, rep.Refusals = true, time.Since(began).Seconds(), p.Replayed.Load(), p.Cancelled.Load()
-	differing := p.Differing()
-	rep.NotImported = append(rep.NotImported, differing...)
-	if len(differing) > 0 {
-		rep.ByReason[onlineretail.Differs] = len(differing)
-	}
+	differing := rep.conclude(p, time.Since(began))
 	if err := errors.Join(rep.save(where), rep.print(stdout)); err != nil {
 		return err
 	}
-	if len(differing) > 0 {
-		return fault.Newf(fault.Conflict, "IMPORT_DIFFERS", "%d invoices, the first of them %s, are in the shop with other lines already and stay as they are; `annal import report --lines` lists them",
-			len(differing), differing[0].Invoice)
+	return differing
+}
+
+// conclude puts the outcome of an import that came to its end into the report. Fault: IMPORT_DIFFERS if invoices are in the shop with
+// other lines.
+func (rep *report) conclude(p *onlineretail.Progress, took time.Duration) error {
+	rep.Finished, rep.Seconds, rep.Replayed, rep.Refusals = true, took.Seconds(), p.Replayed.Load(), p.Cancelled.Load()
+	differing := p.Differing()
+	if len(differing) == 0 {
+		return nil
 	}
-	return nil
+	rep.NotImported = append(rep.NotImported, differing...)
+	rep.ByReason[onlineretail.Differs] = len(differing)
+	return fault.Newf(fault.Conflict, "IMPORT_DIFFERS", "%d invoices, the first of them %s, are in the shop with other lines already and stay as they are; `annal import report --lines` lists them",
+		len(differing), differing[0].Invoice)
 }
 
 func readPlan(path string) (*onlineretail.Plan, *report, error) {

@@ -54,28 +54,30 @@ func Read(r io.Reader, zone *time.Location) (*Sheet, error) {
 		return nil, err
 	}
 	s := &Sheet{}
-	p := parser{zone: zone}
+	if err := s.fill(rows, at, parser{zone: zone}); err != nil {
+		return nil, err
+	}
+	if s.endsInTheMiddle(source.last) {
+		return nil, ErrTruncated
+	}
+	s.Digest = hex.EncodeToString(digest.Sum(nil))
+	return s, nil
+}
+
+// fill sorts every line of the file into the sheet. Errors: ErrTruncated, ErrTooLarge, ErrQuote, IMPORT_READ.
+func (s *Sheet) fill(rows *csv.Reader, at []int, p parser) error {
 	for {
 		fields, err := rows.Read()
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
 		}
-		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) {
-			return nil, ErrTruncated
-		}
-		if errors.Is(err, ErrTooLarge) {
-			return nil, ErrTooLarge
+		if err := unreadable(err); err != nil {
+			return err
 		}
 		s.Lines++
 		if bad := (*csv.ParseError)(nil); errors.As(err, &bad) {
-			if bad.Line > bad.StartLine {
-				return nil, ErrQuote.Because("a quotation mark in line %d is not closed in that line; mend it, or fetch the file again", bad.StartLine)
-			}
 			s.Refused = append(s.Refused, Refused{Number: bad.StartLine, Reason: Malformed, Detail: bad.Err.Error()})
 			continue
-		}
-		if err != nil {
-			return nil, fault.Wrap(err, fault.Unavailable, "IMPORT_READ", "the file can't be read")
 		}
 		number, _ := rows.FieldPos(0)
 		if len(fields) != len(at) {
@@ -88,11 +90,22 @@ func Read(r io.Reader, zone *time.Location) (*Sheet, error) {
 		}
 		p.sort(s, number, row)
 	}
-	if s.endsInTheMiddle(source.last) {
-		return nil, ErrTruncated
+}
+
+// unreadable says why the file can't be read any further; nil also for what is wrong with one line alone.
+func unreadable(err error) error {
+	bad := (*csv.ParseError)(nil)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader):
+		return ErrTruncated
+	case errors.Is(err, ErrTooLarge):
+		return ErrTooLarge
+	case !errors.As(err, &bad):
+		return fault.Wrap(err, fault.Unavailable, "IMPORT_READ", "the file can't be read")
+	case bad.Line > bad.StartLine:
+		return ErrQuote.Because("a quotation mark in line %d is not closed in that line; mend it, or fetch the file again", bad.StartLine)
 	}
-	s.Digest = hex.EncodeToString(digest.Sum(nil))
-	return s, nil
+	return nil
 }
 
 // endsInTheMiddle reports whether the last line has no line ending and can't be read: a whole file may lack the one or the other.
