@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
-	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -170,7 +169,7 @@ func TestWhatAnEventSays(t *testing.T) {
 		}
 	}
 	s := event(query("s", "start", 1)).GetEvent()
-	id := uuid.UUID(idOf(1))
+	id := idOf(1)
 	if got := s.GetId().GetStructured(); fmt.Sprintf("%016x%016x", uint64(got.GetMostSignificantBits()), uint64(got.GetLeastSignificantBits())) != strings.ReplaceAll(id.String(), "-", "") {
 		t.Errorf("a structured id: %v, want %v", got, id)
 	}
