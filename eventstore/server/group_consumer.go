@@ -44,7 +44,7 @@ type consumer struct {
 }
 
 func newConsumer(ctx context.Context, size int) *consumer {
-	c := &consumer{size: size, name: "<unknown>", wake: make(chan struct{}, 1), dropped: make(chan struct{})}
+	c := &consumer{size: size, name: "<unknown>", user: "anonymous", wake: make(chan struct{}, 1), dropped: make(chan struct{})}
 	if p, ok := peer.FromContext(ctx); ok {
 		c.from = p.Addr.String()
 	}
