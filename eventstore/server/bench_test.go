@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,64 +13,65 @@ import (
 	"github.com/annalhq/annal/eventstore/server/servertest"
 )
 
-func payload() esdb.EventData {
-	return esdb.EventData{EventID: uuid.New(), EventType: "order.placed.v1", ContentType: esdb.ContentTypeJson, Data: make([]byte, 500)}
-}
-
-// BenchmarkCatchUp reads the whole log through the official client: events per second.
+// BenchmarkCatchUp reads the whole log through the official client, from our server and from one that sends the same messages ready-made.
 func BenchmarkCatchUp(b *testing.B) {
 	c := connect(b, servertest.Start(b))
+	bare, bareClient := startBare(b)
 	const total = 100_000
 	for n := range total / 1000 {
+		stream := fmt.Sprintf("order-%d", n)
 		var events []esdb.EventData
 		for range 1000 {
 			events = append(events, payload())
+			bare.messages = append(bare.messages, bareMessage(uint64(len(bare.messages)+1), stream, events[len(events)-1]))
 		}
-		if _, err := c.AppendToStream(context.Background(), fmt.Sprintf("order-%d", n), esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, events...); err != nil {
+		if _, err := c.AppendToStream(context.Background(), stream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, events...); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.ResetTimer()
-	for b.Loop() {
-		s, err := c.SubscribeToAll(context.Background(), esdb.SubscribeToAllOptions{From: esdb.Start{}})
-		if err != nil {
-			b.Fatal(err)
-		}
-		for n := 0; n < total; {
-			if e := s.Recv(); e.EventAppeared != nil {
-				n++
-			} else if e.SubscriptionDropped != nil {
-				b.Fatal(e.SubscriptionDropped.Error)
-			}
-		}
-		_ = s.Close()
-	}
-	b.ReportMetric(float64(total)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	inTurns(b, func() float64 { return catchUp(b, bareClient, total) }, func() float64 { return catchUp(b, c, total) })
 }
 
-// BenchmarkAppend appends one event at a time through the official client, 64 at once: events per second.
-func BenchmarkAppend(b *testing.B) {
-	c := connect(b, servertest.Start(b))
-	var done atomic.Int64
-	const span = 2 * time.Second
-	for b.Loop() {
-		var wg sync.WaitGroup
-		begun := time.Now()
-		for w := range 64 {
-			wg.Go(func() {
-				for time.Since(begun) < span {
-					if _, err := c.AppendToStream(context.Background(), fmt.Sprintf("order-%d", w), esdb.AppendToStreamOptions{}, payload()); err != nil {
-						b.Error(err)
-						return
-					}
-					done.Add(1)
-				}
-			})
-		}
-		wg.Wait()
+func catchUp(b *testing.B, c *esdb.Client, total int) float64 {
+	begun := time.Now()
+	s, err := c.SubscribeToAll(context.Background(), esdb.SubscribeToAllOptions{From: esdb.Start{}})
+	if err != nil {
+		b.Fatal(err)
 	}
-	b.ReportMetric(float64(done.Load())/b.Elapsed().Seconds(), "events/s")
-	b.ReportMetric(0, "ns/op")
+	for n := 0; n < total; {
+		if e := s.Recv(); e.EventAppeared != nil {
+			n++
+		} else if e.SubscriptionDropped != nil {
+			b.Fatal(e.SubscriptionDropped.Error)
+		}
+	}
+	rate := float64(total) / time.Since(begun).Seconds()
+	_ = s.Close()
+	return rate
+}
+
+// BenchmarkAppend appends one event at a time through the official client, 64 at once, to our server and to one that does nothing but the
+// same durable write: to a stream for each writer, and to a new stream each time.
+func BenchmarkAppend(b *testing.B) {
+	for _, kind := range []string{"hot", "new"} {
+		b.Run(kind+"/writers=64", func(b *testing.B) {
+			c := connect(b, servertest.Start(b))
+			_, bareClient := startBare(b)
+			write := func(c *esdb.Client) func(int) error {
+				return func(w int) error {
+					stream := fmt.Sprintf("order-%d", w)
+					if kind == "new" {
+						stream = "order-" + uuid.NewString()
+					}
+					_, err := c.AppendToStream(context.Background(), stream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, payload())
+					return err
+				}
+			}
+			b.ResetTimer()
+			inTurns(b, func() float64 { return perSecond(b, 64, write(bareClient)) }, func() float64 { return perSecond(b, 64, write(c)) })
+		})
+	}
 }
 
 // BenchmarkLinks reads the links of a category through the official client, as they are and resolved, beside a read of the whole log in

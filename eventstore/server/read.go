@@ -155,14 +155,14 @@ func (c *call) sendLast(page *engine.StreamPage) error {
 // send sends an event, or the event that a link points to if the client wants links resolved.
 func (c *call) send(r *engine.Record) error {
 	if !c.q.resolve {
-		return c.out.Send(c.q.encoder.event(r))
+		return c.out.SendMsg(c.q.encoder.encoded(r))
 	}
 	target, isLink, err := follow(c.db, r)
 	if err != nil {
 		return err
 	}
 	if !isLink {
-		return c.out.Send(c.q.encoder.event(r))
+		return c.out.SendMsg(c.q.encoder.encoded(r))
 	}
 	return c.out.Send(c.q.encoder.resolved(r, target))
 }

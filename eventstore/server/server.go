@@ -114,6 +114,7 @@ func New(db *engine.DB, cfg Config) (*Server, error) {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxReceive),
 		grpc.MaxSendMsgSize(maxSend),
+		grpc.ForceServerCodecV2(newWireCodec()),
 		grpc.UnknownServiceHandler(unknownService),
 		// Clients ping every 10 s, also when idle; without this grpc-go would hang up on them for it.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
