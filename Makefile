@@ -95,14 +95,18 @@ demo: ## three minutes of a bad day before one's eyes: orders, kill -9, a wiped 
 	@test/demo.sh
 
 .PHONY: bench
-bench: ## append, relay, projector and API beside their bare layers, and a table of it: make bench BENCH=relay for one
+bench: ## append, relay, projector and API beside their bare layers, and a table of it: make bench BENCH=relay for one, BENCH=large for 10 million events
 	@test/bench.sh
+
+.PHONY: bench-start
+bench-start: ## milliseconds from exec to the first answer of annald --roles eventstore
+	@test/start.sh
 
 .PHONY: test-bare
 test-bare: ## make test and make run in a bare Debian (debootstrap), as root and as a user; needs root
 	@deploy/local/bare.sh
 
 .PHONY: soak
-soak: ## seeded and fuzz tests again and again with new seeds: make soak FOR=600 (seconds)
+soak: ## seeded and fuzz tests, power cuts, kills and byte flips again and again with new seeds: make soak FOR=600 (seconds)
 	@$(LOCAL) servers
 	@FOR="$(FOR)" deploy/local/soak.sh

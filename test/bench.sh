@@ -18,6 +18,11 @@ bench() { # package, pattern, benchtime
 bench ./eventstore/engine '^BenchmarkAppend$' 1x
 bench ./eventstore '^Benchmark(Append|ReadAll)$' 2s
 bench ./eventstore/server '^Benchmark' 1x
+case ${BENCH:-} in
+large) # ten million events, about 1 GB of disk, many minutes: only if asked for
+	go test -run '^$' -bench '^BenchmarkLarge$' -benchtime 1x -timeout 60m ./eventstore/engine -args -large "${EVENTS:-10000000}" | tee "$out" || status=1
+	;;
+esac
 bench ./relay '^BenchmarkRelay$' 1x
 bench ./projections '^BenchmarkProjector$' 1x
 bench ./graph '^Benchmark' 2s

@@ -16,5 +16,9 @@ while [ "$(date +%s)" -lt "$until" ]; do
 	done
 	[ "$(date +%s)" -lt "$until" ] || exit 0
 	go test -count=1 -shuffle=on -timeout 30m -p 2 ./...
+	[ "$(date +%s)" -lt "$until" ] || exit 0
+	# The event store's durability: a minute of power cuts, every byte of every file, two hundred kills.
+	go test -count=1 -timeout 60m -v -run 'TestPowerCuts|TestFlippedBytes' ./eventstore/engine -args -cuts 60s -flips 1
+	go test -count=1 -timeout 60m -v -run TestKillsLoseNothing ./eventstore/server -args -kills 200
 	FUZZTIME=30s deploy/local/fuzz.sh
 done

@@ -195,6 +195,7 @@ func (c *commits) put(h *head, stream string, e *Event, r Revision, now Ticks, r
 	c.db.metrics.bytes.Add(float64(len(op.Value)))
 	if h.id == 0 {
 		h.id = p
+		c.heads.born(h, stream)
 		op = c.batch.SetDeferred(1+len(stream), 8)
 		appendNameKey(op.Key[:0], stream)
 		putPosition(op.Value, p)

@@ -81,7 +81,7 @@ func TestPowerCuts(t *testing.T) {
 	t.Logf("%d power cuts in %.1f s, %.0f a second of processor time, %d times an acknowledged event looked up: %s",
 		sum.cuts, time.Since(begun).Seconds(), float64(sum.cuts)/(processorTime()-busy), sum.events, outcome)
 	t.Logf("the stores went through %d flushes and %d compactions; the power went %s", sum.flushes, sum.compactions, sum.places())
-	for _, place := range []string{"opening, wal", "running, wal", "running, table", "running, manifest", "closing, table"} {
+	for _, place := range []string{"opening, folder", "running, wal", "running, table", "running, manifest", "closing, table"} {
 		if sum.cuts > 500 && sum.at[place] == 0 {
 			t.Errorf("no cut while %s was written", place)
 		}

@@ -116,6 +116,8 @@ type DB struct {
 	tidying sync.Mutex  // held by the one Scavenge in progress
 	saving  sync.Mutex  // held by the one Backup or ArchiveTail in progress
 
+	described described // streams that may have metadata
+
 	mu      sync.RWMutex // held for reading by every call in progress, for writing by Close
 	closed  bool
 	closing chan struct{}
@@ -166,6 +168,9 @@ func (db *DB) begin() error {
 		return err
 	}
 	if err := checkFloor(db.cfg.FS, db.dir, last); err != nil {
+		return err
+	}
+	if err := db.described.load(db.pebble); err != nil {
 		return err
 	}
 	swept, err := loadSwept(db.pebble)

@@ -62,3 +62,6 @@ var (
 	DecodeLinkBlock  = decodeLinkBlock
 	AppendLinkMark   = appendLinkMark
 )
+
+// LimitDescribed makes the filter of streams with metadata give up earlier.
+func LimitDescribed(db *DB, names int) { db.described.limit = names }

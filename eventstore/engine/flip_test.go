@@ -115,6 +115,9 @@ func TestFlippedBytesAreDetectedOrHarmless(t *testing.T) {
 			for _, path := range slices.Sorted(maps.Keys(pristine)) {
 				data := pristine[path]
 				every := max(1, min(*flipEvery, len(data)/8))
+				if testing.Short() {
+					every = max(1, len(data)/4)
+				}
 				for at := rng.IntN(every); at < len(data); at += 1 + rng.IntN(2*every-1) {
 					damaged := maps.Clone(pristine)
 					damaged[path] = h.do(rng, data, at)

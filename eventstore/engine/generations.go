@@ -30,7 +30,12 @@ func (g *generations[K, V]) forget(k K) {
 func (g *generations[K, V]) put(k K, v V) {
 	if len(g.cur) >= g.limit {
 		if _, ok := g.cur[k]; !ok {
-			g.old, g.cur = g.cur, map[K]V{}
+			forgotten := g.old
+			if forgotten == nil {
+				forgotten = make(map[K]V, g.limit)
+			}
+			clear(forgotten) // keeps its room: no map grows twice
+			g.old, g.cur = g.cur, forgotten
 		}
 	}
 	g.cur[k] = v

@@ -66,8 +66,19 @@ func (hs *heads) load(stream string) (state, error) {
 		p, err := hs.get(parent)
 		return state{own: own, parent: p}, err
 	}
+	if !hs.db.described.may(stream) {
+		return state{own: own, meta: &head{last: -1}}, nil // comes into the cache if it is written
+	}
 	meta, err := hs.get(MetadataPrefix + stream)
 	return state{own: own, meta: meta}, err
+}
+
+// born takes note of a stream that gets its first event.
+func (hs *heads) born(h *head, stream string) {
+	if parent, ok := strings.CutPrefix(stream, MetadataPrefix); ok {
+		hs.db.described.add(parent)
+		hs.streams.put(stream, h)
+	}
 }
 
 func (hs *heads) get(stream string) (*head, error) {

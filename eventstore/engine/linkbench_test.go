@@ -35,7 +35,7 @@ func compareLinks(b *testing.B, fresh bool) {
 		var now [3]float64
 		for _, i := range rand.Perm(len(sides)) {
 			used, begun := processorTime(), time.Now()
-			now[i] = rate(b, writers, sides[i])
+			now[i], _ = rate(b, writers, sides[i])
 			events := now[i] * time.Since(begun).Seconds()
 			if err := on.WaitLinked(b.Context(), on.Last()); err != nil {
 				b.Fatal(err)

@@ -244,6 +244,9 @@ func (db *DB) readable(stream string, bound Position) (id Position, l Limits, er
 
 // limitsOf reads a stream's metadata as of bound.
 func (db *DB) limitsOf(stream string, bound Position) (Limits, error) {
+	if !db.described.may(stream) {
+		return Limits{}, nil
+	}
 	id, err := db.streamID(MetadataPrefix + stream)
 	if err != nil || id == 0 || id > bound {
 		return Limits{}, err
