@@ -133,7 +133,10 @@ func (r *restorer) copy(ctx context.Context, folder string) error {
 	prefix := backupStore + "/" + storeFolder + "/"
 	for _, f := range r.m.Files {
 		name, ok := strings.CutPrefix(f.Name, prefix)
-		if !ok {
+		if !ok { // small files of the store, made anew: a damaged one says that the backup can't be trusted
+			if err := c.check(r.backup, f, discard{}); err != nil {
+				return err
+			}
 			continue
 		}
 		if strings.ContainsAny(name, `/\`) {
