@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,6 +27,9 @@ func outcome(t *testing.T, dir string, skip []string, env ...string) []string {
 	}
 	if failed || err != nil {
 		t.Log(output)
+	}
+	if !bytes.Equal(read(t, filepath.Join(dir, "go.sum")), read(t, filepath.Join(root, "go.sum"))) {
+		t.Error("the suite was built with modules that go.sum does not pin: go get them here, so that it does")
 	}
 	return lines
 }
@@ -66,18 +70,22 @@ func parse(t *testing.T, out []byte) (lines []string, output string) {
 
 // expectations are what a list in testdata says.
 type expectations struct {
-	lines   []string // "pass NAME" or "skip NAME", sorted by name
-	waiting []string // names of tests that are not run yet
+	lines []string // "pass NAME" or "skip NAME", sorted by name
+	out   []string // names of tests that are not run
 }
 
-// pinned reads a list: one test a line, # begins a comment. "wait NAME" names a test that is to pass as soon as what it tests is there.
+// pinned reads a list: one test a line, # begins a comment. "out NAME # why" names a test that asks for what a store of this kind refuses.
 func pinned(t *testing.T, name string) (x expectations) {
 	t.Helper()
 	for line := range strings.Lines(string(read(t, name))) {
-		line, _, _ = strings.Cut(line, "#")
+		line, why, _ := strings.Cut(line, "#")
 		line = strings.TrimSpace(line)
-		if waiting, ok := strings.CutPrefix(line, "wait "); ok {
-			x.waiting = append(x.waiting, waiting)
+		if out, ok := strings.CutPrefix(line, "out "); ok {
+			if strings.TrimSpace(why) == "" {
+				t.Errorf("%s: %s is left out without a reason", name, out)
+			}
+			t.Logf("left out: %s, since%s", out, strings.TrimRight(why, "\n"))
+			x.out = append(x.out, out)
 		} else if line != "" {
 			x.lines = append(x.lines, line)
 		}
@@ -87,7 +95,7 @@ func pinned(t *testing.T, name string) (x expectations) {
 
 // skips are the expressions, for go test, of everything that is not run.
 func (x expectations) skips() (all []string) {
-	names := slices.Concat(slices.Sorted(maps.Keys(leftOut)), x.waiting)
+	names := slices.Concat(slices.Sorted(maps.Keys(leftOut)), x.out)
 	for _, name := range names {
 		var parts []string
 		for part := range strings.SplitSeq(name, "/") {
