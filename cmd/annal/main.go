@@ -6,6 +6,7 @@
 //	annal token issue                   a bearer token for the API, for a developer's machine
 //	annal streams read STREAM|ID        the events of a stream, or of what a global id of the API names
 //	annal store copy --to URL           all domain events into another event store, e.g. a cluster, compared afterwards
+//	annal store backup|restore|verify|scavenge|stat   the embedded event store, running or stopped
 //
 // It reads the same settings as annald (ANNAL_...), and on a developer's machine what `make run` wrote to
 // $ANNAL_HOME/servers.env for those that are not set. Data goes to standard output, progress and faults to standard error. The exit

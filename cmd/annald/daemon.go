@@ -34,6 +34,7 @@ type Daemon struct {
 	admin    net.Listener
 	parts    []run.Part // without the two HTTP servers
 	checks   []run.Check
+	admins   []func(*http.ServeMux)        // what roles add to the admin listener
 	closers  []func(context.Context) error // in the order opened
 	house    house                         // what roles share
 }
@@ -158,5 +159,8 @@ func (d *Daemon) adminMux() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	for _, add := range d.admins {
+		add(mux)
+	}
 	return mux
 }

@@ -3,8 +3,13 @@ package main
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/eventstore/engine"
+	"github.com/annalhq/annal/eventstore/engine/admin"
 	"github.com/annalhq/annal/eventstore/server"
+	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/run"
 )
 
@@ -18,7 +23,7 @@ func buildEventStore(ctx context.Context, d *Daemon) error {
 	if d.cfg.StoreIsEmbedded() {
 		d.cfg.EventStoreListen, d.cfg.EventStoreURL = listener.Addr().String(), "" // port 0 is now known
 	}
-	db, err := engine.Open(d.cfg.EventStoreDir, engine.Config{Logger: d.log})
+	db, err := engine.Open(d.cfg.EventStoreDir, engine.Config{Logger: d.log, Registerer: d.registry, ReserveBytes: d.cfg.StoreReserve()})
 	if err != nil {
 		return err
 	}
@@ -26,6 +31,13 @@ func buildEventStore(ctx context.Context, d *Daemon) error {
 	srv, err := server.New(db, server.Config{TLSCert: d.cfg.EventStoreTLSCert, TLSKey: d.cfg.EventStoreTLSKey, Logger: d.log})
 	if err != nil {
 		return err
+	}
+	// A disk that is nearly full stops appends, not reads: readiness tells it and stays.
+	d.checks = append(d.checks, run.Check{Name: "eventstore space", Optional: true, Probe: func(context.Context) error { return db.CheckSpace() }})
+	d.admins = append(d.admins, admin.New(db, admin.Config{Backups: d.cfg.EventStoreBackups, Keep: eventstore.Protected, Logger: d.log}).Register)
+	if err := d.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "annal_eventstore_subscriptions",
+		Help: "Catch-up subscriptions that are open."}, func() float64 { return float64(srv.Subscriptions()) })); err != nil {
+		return fault.Wrap(err, fault.Internal, "METRICS_REFUSED", "the event store's metrics can't be registered")
 	}
 	d.parts = append(d.parts, run.Part{Name: "eventstore", Run: func(ctx context.Context) error { return srv.Serve(ctx, listener) }})
 	return nil

@@ -53,6 +53,7 @@ type Config struct {
 	MemTableBytes  uint64           // one memtable, up to four exist; default 16 MiB
 	MaxAppendBytes int              // payload of one append; default 16 MiB
 	FloorEvery     time.Duration    // longest time that the log grows without its floor (file FLOOR) being raised; default 1 s
+	MustExist      bool             // don't make a store where there is none
 	ReserveBytes   int64            // appends are refused while fewer bytes are free on the disk; default 256 MiB; -1: never refused
 	Logger         *slog.Logger     // default: discard what is not an error
 	FS             vfs.FS           // default: the operating system's
@@ -123,7 +124,7 @@ type DB struct {
 	closing chan struct{}
 }
 
-// Open opens the log in dir and creates it if dir is empty or missing. It returns ErrForeignDirectory if dir holds
+// Open opens the log in dir and creates it if dir is empty or missing (unless Config.MustExist: STORE_MISSING). It returns ErrForeignDirectory if dir holds
 // something else, ErrNewerFormat if a newer program wrote it, ErrLocked if another process has it open, ErrCorrupt
 // if it is damaged, ErrDiskFull if the disk has no room, and unavailable faults for what the file system refuses.
 func Open(dir string, cfg Config) (*DB, error) {
@@ -139,7 +140,7 @@ func OpenReadOnly(dir string, cfg Config) (*DB, error) {
 }
 
 func open(dir string, cfg Config) (*DB, error) {
-	store, err := claim(cfg.FS, dir, !cfg.readOnly)
+	store, err := claim(cfg.FS, dir, !cfg.readOnly && !cfg.MustExist)
 	if err != nil {
 		return nil, err
 	}

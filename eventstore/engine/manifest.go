@@ -95,6 +95,9 @@ func (m *Manifest) Bytes() (n uint64) {
 	return n
 }
 
+// ReadManifest is the function, on the store's own file system.
+func (db *DB) ReadManifest(dir string) (*Manifest, error) { return ReadManifest(db.cfg.FS, dir) }
+
 // ReadManifest reads what a backup holds, and checks that alone. Faults: ErrBackupMissing, ErrBackupDamaged, ErrNewerFormat.
 func ReadManifest(fsys vfs.FS, dir string) (*Manifest, error) {
 	text, err := readWhole(fsys, fsys.PathJoin(dir, manifestName), 1<<26)
@@ -142,6 +145,23 @@ func CheckBackup(ctx context.Context, fsys vfs.FS, dir string, progress func(don
 		}
 	}
 	return m, nil
+}
+
+// VerifyBackup compares every file of a backup with the manifest, and verifies the store in it as DB.Verify does; records of the tail are
+// verified when they are restored. progress, which may be nil, is told of each step. Faults: as CheckBackup and DB.Verify.
+func VerifyBackup(ctx context.Context, dir string, progress func(step string, done, of uint64)) (v Verified, err error) {
+	if progress == nil {
+		progress = func(string, uint64, uint64) {}
+	}
+	if _, err := CheckBackup(ctx, vfs.Default, dir, func(done, of uint64) { progress("checking", done, of) }); err != nil {
+		return Verified{}, err
+	}
+	db, err := OpenReadOnly(vfs.Default.PathJoin(dir, backupStore), Config{})
+	if err != nil {
+		return Verified{}, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return db.Verify(ctx, func(done, of Position) { progress("verifying", uint64(done), uint64(of)) })
 }
 
 func (m *Manifest) all() []BackupFile {

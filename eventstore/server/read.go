@@ -19,6 +19,10 @@ func (s *Server) Read(req *streams.ReadReq, out streams.Streams_ReadServer) erro
 		return err
 	}
 	c := &call{Server: s, q: q, out: out, ctx: out.Context()}
+	if q.subscribe {
+		s.subscriptions.Add(1)
+		defer s.subscriptions.Add(-1)
+	}
 	switch {
 	case q.subscribe && q.stream == "":
 		err = c.subscribeAll()

@@ -29,6 +29,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
@@ -102,6 +103,8 @@ type Server struct {
 	grpc     *grpc.Server
 	groups   *groupRegistry
 	stopping chan struct{} // closed when Serve's context ends
+
+	subscriptions atomic.Int64 // open ones
 }
 
 // New returns a server that doesn't listen yet. The caller closes db after Serve has returned. It returns invalid faults for cfg.
@@ -135,6 +138,9 @@ func New(db *engine.DB, cfg Config) (*Server, error) {
 	gossip.RegisterGossipServer(s.grpc, gossiper{s: s})
 	return s, nil
 }
+
+// Subscriptions is how many catch-up subscriptions are open.
+func (s *Server) Subscriptions() int64 { return s.subscriptions.Load() }
 
 // Serve accepts connections on l until ctx ends; then subscriptions end with UNAVAILABLE, calls in progress get the grace
 // period, and it returns nil. It may be called once. It returns an unavailable fault if the listener fails.

@@ -62,6 +62,8 @@ type Config struct {
 	EventStoreURL     string `env:"ANNAL_EVENTSTORE_URL" secret:"url" doc:"esdb://host:2113?tls=...; empty: the store of the role eventstore at ANNAL_EVENTSTORE_LISTEN"`
 	EventStoreListen  string `env:"ANNAL_EVENTSTORE_LISTEN" envDefault:"127.0.0.1:2113" doc:"address of the role eventstore"`
 	EventStoreDir     string `env:"ANNAL_EVENTSTORE_DIR" doc:"its data directory; default eventstore below ANNAL_HOME"`
+	EventStoreBackups string `env:"ANNAL_EVENTSTORE_BACKUPS" doc:"where its backups are kept; default backups below ANNAL_HOME; on another disk they survive its own"`
+	EventStoreReserve int64  `env:"ANNAL_EVENTSTORE_RESERVE_BYTES" envDefault:"268435456" doc:"the embedded store refuses appends while fewer bytes are free on its disk; 0: never"`
 	EventStoreTLSCert string `env:"ANNAL_EVENTSTORE_TLS_CERT" doc:"its certificate, a PEM file; empty: no TLS"`
 	EventStoreTLSKey  string `env:"ANNAL_EVENTSTORE_TLS_KEY" doc:"the certificate's key, a PEM file"`
 
@@ -93,6 +95,9 @@ func Parse(environ []string) (Config, error) {
 	}
 	if c.EventStoreDir == "" {
 		c.EventStoreDir = c.Home + "/eventstore"
+	}
+	if c.EventStoreBackups == "" {
+		c.EventStoreBackups = c.Home + "/backups"
 	}
 	return c, c.Validate()
 }
@@ -169,6 +174,9 @@ func (c Config) Validate() error {
 	default:
 		return invalid("ANNAL_LOG_LEVEL", "is debug, info, warn or error, not %q", c.LogLevel)
 	}
+	if c.EventStoreReserve < 0 {
+		return invalid("ANNAL_EVENTSTORE_RESERVE_BYTES", "is a number of bytes, not %d", c.EventStoreReserve)
+	}
 	if c.PostgresMaxConns < 1 || c.DrainTimeout <= 0 {
 		return invalid("ANNAL_POSTGRES_MAX_CONNS", "and ANNAL_DRAIN_TIMEOUT are above zero")
 	}
@@ -188,6 +196,14 @@ func (c Config) StoreURL() string {
 		return "esdb://" + c.EventStoreListen
 	}
 	return "esdb://" + c.EventStoreListen + "?tls=false"
+}
+
+// StoreReserve is the bytes that the embedded store keeps free, -1 if none.
+func (c Config) StoreReserve() int64 {
+	if c.EventStoreReserve == 0 {
+		return -1
+	}
+	return c.EventStoreReserve
 }
 
 // StoreIsEmbedded reports whether the event store is our own at ANNAL_EVENTSTORE_LISTEN, and not somebody's cluster: then
