@@ -1,11 +1,13 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
@@ -40,7 +42,9 @@ type bare struct {
 
 func readBare(t testing.TB, url string) bare {
 	t.Helper()
-	r, err := persistent.NewPersistentSubscriptionsClient(dial(t, url)).Read(within(t))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a hundred thousand ids take their time on a busy machine
+	t.Cleanup(cancel)
+	r, err := persistent.NewPersistentSubscriptionsClient(dial(t, url)).Read(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,11 +116,9 @@ func TestHostileConsumers(t *testing.T) {
 
 	// Ids of nobody, a hundred thousand at once and each for itself, actions that don't exist, reasons without end.
 	greedy := readBare(t, url).options("s", "g", 1<<31-1)
-	for range 5 {
-		greedy.send(ackOf(textIDs(100_000)...))
-		greedy.send(nackOf(1, "", textIDs(100_000)...))
-	}
-	for _, id := range textIDs(2000) {
+	greedy.send(ackOf(textIDs(100_000)...))
+	greedy.send(nackOf(1, "", textIDs(100_000)...))
+	for _, id := range textIDs(500) {
 		greedy.send(ackOf(id))
 	}
 	greedy.send(ackOf(&shared.UUID{Value: &shared.UUID_String_{String_: "no id"}}))

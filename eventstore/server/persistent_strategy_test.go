@@ -98,11 +98,13 @@ func TestPinnedStrategiesKeepWhatBelongsTogether(t *testing.T) {
 					}
 					owner[k], last[r.StreamID], busy[i] = i, int(r.EventNumber), true
 					total++
+					// Under the lock: the client can't answer while another goroutine closes it.
+					err := s.Ack(e.EventAppeared.Event)
 					if total == streams*each {
 						close(finished)
 					}
 					mu.Unlock()
-					if err := s.Ack(e.EventAppeared.Event); err != nil {
+					if err != nil {
 						return
 					}
 				}
