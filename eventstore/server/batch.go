@@ -251,6 +251,8 @@ func (b *batch) failure(stream string, err error) *statuspb.Status {
 		return detailed(codes.DeadlineExceeded, "Timeout", &shared.Timeout{})
 	case fault.KindOf(err) == fault.Invalid:
 		return badRequest(fault.MessageOf(err))
+	case fault.KindOf(err) == fault.Exhausted: // the disk is nearly full
+		return &statuspb.Status{Code: int32(codes.ResourceExhausted), Message: fault.MessageOf(err)}
 	case fault.KindOf(err) == fault.Unavailable:
 		return &statuspb.Status{Code: int32(codes.Unavailable), Message: fault.MessageOf(err)}
 	}
