@@ -10,10 +10,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// append sends one append over the batch stream if there is one, else as a call of its own.
+// append sends one append over the batch stream if the store has that, else as a call of its own.
 func (s *session) append(ctx context.Context, stream Stream, expected Revision, events []Event) (Appended, error) {
-	if s.batch != nil {
-		return s.batch.append(ctx, stream, expected, events)
+	if s.batches {
+		b, err := s.appender()
+		if err != nil {
+			return Appended{}, err
+		}
+		return b.append(ctx, stream, expected, events)
 	}
 	return s.appendPlain(ctx, stream, expected, events)
 }

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"sync"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
@@ -20,10 +21,15 @@ import (
 // Three parties: callers put a request into outbox and wait for their reply, one goroutine sends (a gRPC stream takes
 // one sender), one receives and wakes the caller whose number the answer bears. When the stream breaks the session is retired
 // and every waiting caller gets ErrUnavailable: the outcome of its append is unknown.
+//
+// The stream carries this process's credentials once, when it begins, which it does with the first append. If the store refuses
+// them the batch ends alone: who only reads has no right to append and needs none. The next append tries again.
 type batch struct {
 	s      *session
 	stream streams.Streams_BatchAppendClient
 	outbox chan *streams.BatchAppendReq
+	ctx    context.Context // ends with the stream, the cause says why
+	end    context.CancelCauseFunc
 
 	mu      sync.Mutex
 	next    uint64                   // number of the next request
@@ -35,12 +41,21 @@ type answer struct {
 	err  error
 }
 
-func openBatch(s *session) (*batch, error) {
-	stream, err := streams.NewStreamsClient(s.direct).BatchAppend(s.ctx)
-	if err != nil {
+// appender returns the session's batch, and opens one if there is none.
+func (s *session) appender() (*batch, error) {
+	s.appending.Lock()
+	defer s.appending.Unlock()
+	if b := s.batch; b != nil && b.ctx.Err() == nil {
+		return b, nil
+	}
+	b := &batch{s: s, outbox: make(chan *streams.BatchAppendReq), waiting: map[uint64]chan<- answer{}}
+	b.ctx, b.end = context.WithCancelCause(s.ctx)
+	var err error
+	if b.stream, err = streams.NewStreamsClient(s.direct).BatchAppend(b.ctx); err != nil {
+		b.end(err)
 		return nil, wrap(err, ErrUnavailable)
 	}
-	b := &batch{s: s, stream: stream, outbox: make(chan *streams.BatchAppendReq), waiting: map[uint64]chan<- answer{}}
+	s.batch = b
 	s.owner.tasks.Go(b.send)
 	s.owner.tasks.Go(b.receive)
 	return b, nil
@@ -52,19 +67,27 @@ func (b *batch) append(ctx context.Context, stream Stream, expected Revision, ev
 	defer b.leave(number)
 	select {
 	case b.outbox <- b.request(number, stream, expected, events):
-	case <-b.s.ctx.Done():
-		return Appended{}, b.s.gone()
+	case <-b.ctx.Done():
+		return Appended{}, b.gone()
 	case <-ctx.Done():
 		return Appended{}, contextFault(ctx)
 	}
 	select {
 	case a := <-reply:
 		return a.done, a.err
-	case <-b.s.ctx.Done():
-		return Appended{}, b.s.gone()
+	case <-b.ctx.Done():
+		return Appended{}, b.gone()
 	case <-ctx.Done():
 		return Appended{}, contextFault(ctx)
 	}
+}
+
+// gone says why the batch ended: by its own fault or with the session.
+func (b *batch) gone() error {
+	if b.s.ctx.Err() != nil {
+		return b.s.gone()
+	}
+	return context.Cause(b.ctx)
 }
 
 func (b *batch) enter(reply chan<- answer) uint64 {
@@ -86,9 +109,9 @@ func (b *batch) send() {
 		select {
 		case req := <-b.outbox:
 			if b.stream.Send(req) != nil {
-				return // receive learns why, and retires the session
+				return // receive learns why
 			}
-		case <-b.s.ctx.Done():
+		case <-b.ctx.Done():
 			return
 		}
 	}
@@ -98,12 +121,7 @@ func (b *batch) receive() {
 	for {
 		resp, err := b.stream.Recv()
 		if err != nil {
-			err = b.s.fault(b.s.ctx, err)
-			if !isUnavailable(err) && !isClosed(err) {
-				b.s.owner.log.Error("event store ended the append stream", "error", err)
-				b.failAll(err)
-			}
-			b.s.owner.retire(b.s, err)
+			b.ended(b.s.fault(b.s.ctx, err))
 			return
 		}
 		number, ok := numberOf(resp.GetCorrelationId())
@@ -120,14 +138,23 @@ func (b *batch) receive() {
 	}
 }
 
-// failAll tells everybody who waits what the store said when it ended the stream for another reason than being away.
-func (b *batch) failAll(err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for number, reply := range b.waiting {
-		delete(b.waiting, number)
-		reply <- answer{err: err}
+// ended deals with the end of the stream. Credentials that were refused before it began are the appends' own fault, of which none was
+// written. Those that were withdrawn later leave appends whose outcome is unknown.
+func (b *batch) ended(err error) {
+	switch header, unread := b.stream.Header(); {
+	case isUnavailable(err), isClosed(err):
+	case !errors.Is(err, errCredentials):
+		b.s.owner.log.Error("event store ended the append stream", "error", err)
+	case header == nil && unread == nil:
+		b.end(err)
+		return
+	default:
+		b.s.owner.log.Warn("event store no longer takes appends of this user", "error", err)
+		b.end(wrapAnew(err, ErrUnavailable))
+		return
 	}
+	b.end(err)
+	b.s.owner.retire(b.s, err)
 }
 
 func (b *batch) request(number uint64, stream Stream, expected Revision, events []Event) *streams.BatchAppendReq {

@@ -138,6 +138,9 @@ func probe(ctx context.Context, target *esdb.Configuration, address string) (nod
 			return m.GetServiceName() == "event_store.client.streams.streams" && m.GetMethodName() == "batchappend"
 		})
 	case codes.Unimplemented, codes.NotFound: // a server of before 21.10
+	case codes.Unauthenticated, codes.PermissionDenied:
+		_ = conn.Close() // nothing was written over it
+		return node{}, wrap(err, errCredentials)
 	default:
 		_ = conn.Close() // nothing was written over it
 		return node{}, wrap(err, ErrUnavailable)

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
@@ -13,13 +14,16 @@ import (
 )
 
 var (
-	errCredentials = fault.New(fault.Internal, "STORE_CREDENTIALS", "the event store refuses this process's credentials or rights")
+	errCredentials = fault.New(fault.Internal, "STORE_CREDENTIALS", "the event store refuses this process's credentials or rights; see user and password in ANNAL_EVENTSTORE_URL, and the user's roles")
 	errExhausted   = fault.New(fault.Exhausted, "STORE_EXHAUSTED", "the event store has no room for this; free some space or try again later")
 	errRefused     = fault.New(fault.Internal, "STORE_REFUSED", "the event store answered with an error that should not happen")
 )
 
 // wrap gives err the kind, code and message of f, and keeps err as its cause.
 func wrap(err error, f *fault.Error) error { return fault.Wrap(err, f.Kind, f.Code, f.Message) }
+
+// wrapAnew is wrap for an err that is a fault already: its kind and code are f's from here on.
+func wrapAnew(err error, f *fault.Error) error { return fmt.Errorf("%w: %v", f, err) }
 
 // contextFault says why ctx ended: our own deadline (ErrTimeout) or the caller's.
 func contextFault(ctx context.Context) error {

@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -33,12 +34,16 @@ type session struct {
 	owner    *Client
 	official *esdb.Client
 	direct   *grpc.ClientConn
-	batch    *batch // nil: the store does not offer BatchAppend
+	batches  bool // the store offers BatchAppend, and it is wanted
 	identity atomic.Pointer[StoreID]
 
 	ctx    context.Context // ends when the session is retired, the cause says why
 	cancel context.CancelCauseFunc
-	gate   sync.RWMutex // held for reading by calls that may talk to the official client's state machine
+
+	appending sync.Mutex // guards batch
+	batch     *batch     // nil until the first append
+
+	gate sync.RWMutex // held for reading by calls that may talk to the official client's state machine
 }
 
 // link is the state of connecting: at most one attempt at a time, for all callers.
@@ -141,7 +146,7 @@ func (c *Client) settle(a *attempt, s *session, err error) bool {
 			c.link.downSince = now
 			c.log.Warn("event store is away", "error", err)
 		}
-		if now.Sub(c.link.downSince) < c.cfg.Patience {
+		if now.Sub(c.link.downSince) < c.cfg.Patience && !errors.Is(err, errCredentials) { // it is there, and waiting changes no password
 			return false
 		}
 		a.err, c.link.lastErr = err, err
@@ -176,12 +181,10 @@ func (c *Client) connect(parent context.Context) (*session, error) {
 	return s, nil
 }
 
-// open connects the official client, which only its first call does, and begins the batch.
-func (s *session) open(found node) (err error) {
-	_, err = guardEntry(s.ctx, s, func() (*esdb.ServerVersion, error) { return s.official.GetServerVersion() })
-	if err == nil && found.batchAppend && !s.owner.cfg.PlainAppend {
-		s.batch, err = openBatch(s)
-	}
+// open connects the official client, which only its first call does.
+func (s *session) open(found node) error {
+	s.batches = found.batchAppend && !s.owner.cfg.PlainAppend
+	_, err := guardEntry(s.ctx, s, func() (*esdb.ServerVersion, error) { return s.official.GetServerVersion() })
 	return err
 }
 

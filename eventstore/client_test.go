@@ -27,6 +27,13 @@ func TestContractWithTheEmbeddedServer(t *testing.T) {
 	eventstoretest.Run(t, func(t *testing.T) string { return servertest.Start(t) })
 }
 
+// Appends go over one stream that carries the credentials once, other calls carry them each.
+func TestContractWithTLSAndUsers(t *testing.T) {
+	eventstoretest.Run(t, func(t *testing.T) string {
+		return servertest.StartSecured(t, servertest.Someone("shop", "writer")).As("shop")
+	})
+}
+
 func TestContractWithAStoreOfOnesOwn(t *testing.T) {
 	url := os.Getenv("ANNAL_TEST_EVENTSTORE_URL")
 	if url == "" {

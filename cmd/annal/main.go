@@ -4,6 +4,7 @@
 //	annal import report                 what the imports of this home did not take, and why
 //	annal projections digest            one hash per read model, to compare two ways to the same state
 //	annal token issue                   a bearer token for the API, for a developer's machine
+//	annal store user add|ls|rm          who may use the embedded event store
 //	annal streams read STREAM|ID        the events of a stream, or of what a global id of the API names
 //	annal store copy --to URL           all domain events into another event store, e.g. a cluster, compared afterwards
 //	annal store backup|restore|verify|scavenge|stat   the embedded event store, running or stopped

@@ -28,6 +28,10 @@ func (d *Daemon) store() (*eventstore.Client, error) {
 	if d.house.client != nil {
 		return d.house.client, nil
 	}
+	if d.cfg.EventStoreURL == "" && d.cfg.EventStoreTLSCert != "" {
+		return nil, fault.Newf(fault.Invalid, "SETTING_INVALID", "the event store of this process has users: say which one its other roles are, "+
+			"with ANNAL_EVENTSTORE_URL=esdb://USER:PASSWORD@%s?tlsCAFile=CERTIFICATE", d.cfg.EventStoreListen)
+	}
 	client, err := eventstore.Open(d.cfg.StoreURL(), eventstore.Config{Logger: d.log})
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,20 +16,23 @@ import (
 
 // buildEventStore wires the role eventstore: eventstore/engine behind eventstore/server at ANNAL_EVENTSTORE_LISTEN.
 func buildEventStore(ctx context.Context, d *Daemon) error {
-	listener, err := run.Listen(ctx, "ANNAL_EVENTSTORE_LISTEN", d.cfg.EventStoreListen)
+	settings := server.Config{
+		Advertise: d.cfg.EventStoreAdvertise, MaxAppend: d.cfg.EventStoreMaxAppend, Logger: d.log,
+		TLSCert: d.cfg.EventStoreTLSCert, TLSKey: d.cfg.EventStoreTLSKey, Users: d.cfg.EventStoreUsers, Insecure: d.cfg.EventStoreInsecure,
+		MaxConnections: d.cfg.EventStoreMaxConnections, MaxCalls: d.cfg.EventStoreMaxCalls, AppendMemory: d.cfg.EventStoreAppendMemory,
+	}
+	listener, err := listenAsPermitted(ctx, settings, d.cfg.EventStoreListen)
 	if err != nil {
 		return err
 	}
 	d.closers = append(d.closers, closing(listener))
-	if d.cfg.StoreIsEmbedded() {
-		d.cfg.EventStoreListen, d.cfg.EventStoreURL = listener.Addr().String(), "" // port 0 is now known
-	}
+	d.cfg = d.cfg.WithStoreAt(listener.Addr().String())
 	db, err := engine.Open(d.cfg.EventStoreDir, engine.Config{Logger: d.log, Registerer: d.registry, ReserveBytes: d.cfg.StoreReserve()})
 	if err != nil {
 		return err
 	}
 	d.closers = append(d.closers, func(context.Context) error { return db.Close() })
-	srv, err := server.New(db, server.Config{TLSCert: d.cfg.EventStoreTLSCert, TLSKey: d.cfg.EventStoreTLSKey, Logger: d.log})
+	srv, err := server.New(db, settings)
 	if err != nil {
 		return err
 	}
@@ -41,4 +45,16 @@ func buildEventStore(ctx context.Context, d *Daemon) error {
 	}
 	d.parts = append(d.parts, run.Part{Name: "eventstore", Run: func(ctx context.Context) error { return srv.Serve(ctx, listener) }})
 	return nil
+}
+
+// listenAsPermitted opens the store's port, not before it is known that nobody reaches it who must not.
+func listenAsPermitted(ctx context.Context, settings server.Config, address string) (net.Listener, error) {
+	where, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "SETTING_INVALID", "ANNAL_EVENTSTORE_LISTEN names no address")
+	}
+	if err := settings.Permits(where); err != nil {
+		return nil, err
+	}
+	return run.Listen(ctx, "ANNAL_EVENTSTORE_LISTEN", address)
 }

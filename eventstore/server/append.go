@@ -3,10 +3,13 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/annalhq/annal/eventstore/engine"
 )
@@ -21,7 +24,8 @@ func (s *Server) Append(in streams.Streams_AppendServer) error {
 	if target == "$all" {
 		return refuseAccess(ctx, "$all can't be written to")
 	}
-	p := proposal{limit: s.cfg.MaxAppend}
+	p := proposal{limit: s.cfg.MaxAppend, memory: &s.appends}
+	defer p.release()
 	for {
 		m, err := in.Recv()
 		if errors.Is(err, io.EOF) {
@@ -36,6 +40,9 @@ func (s *Server) Append(in streams.Streams_AppendServer) error {
 		if err := p.add(m.GetProposedMessage()); err != nil {
 			return s.malformed(ctx, err)
 		}
+	}
+	if r := s.mayWrite(ctx, target, p.events); r != nil {
+		return r.err(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
 	defer cancel()
@@ -90,6 +97,13 @@ var (
 	errTooLarge   = errors.New("the append exceeds the maximum append size")
 	errProperties = errors.New("an event lacks type or content-type")
 	errID         = errors.New("an event has no id, or a malformed or zero one")
+	errType       = fmt.Errorf("an event's type has more than %d bytes", maxType)
+	errBusy       = errors.New("Server Is Too Busy: the appends in progress hold too much memory") //nolint:staticcheck // the protocol's own words
+)
+
+const (
+	maxType       = 4096 // bytes of an event's type, as of a stream's name
+	eventOverhead = 128  // bytes that an event costs in memory beside what it holds
 )
 
 // proposed is a proposed message of Append or BatchAppend.
@@ -105,6 +119,14 @@ type proposal struct {
 	limit  int
 	size   int
 	events []engine.Event
+	memory *budget
+	held   int64 // of memory
+}
+
+// release gives back what the proposal holds of the budget. The proposal is of no use then.
+func (p *proposal) release() {
+	p.memory.give(p.held)
+	p.held, p.events = 0, nil
 }
 
 func (p *proposal) add(m proposed) error {
@@ -116,10 +138,18 @@ func (p *proposal) add(m proposed) error {
 	if kind == "" || content == "" {
 		return errProperties
 	}
-	p.size += len(m.GetData()) + len(m.GetCustomMetadata()) + 2*len(kind)
-	if p.size > p.limit {
+	if len(kind) > maxType {
+		return errType
+	}
+	size := len(m.GetData()) + len(m.GetCustomMetadata()) + 2*len(kind)
+	if p.size+size > p.limit {
 		return errTooLarge
 	}
+	if !p.memory.take(int64(size) + eventOverhead) {
+		return errBusy
+	}
+	p.size += size
+	p.held += int64(size) + eventOverhead
 	p.events = append(p.events, engine.Event{
 		ID: id, Type: kind, JSON: content == contentJSON, Metadata: m.GetCustomMetadata(), Data: m.GetData(),
 	})
@@ -132,6 +162,8 @@ func (s *Server) malformed(ctx context.Context, err error) error {
 		return refuseTooLarge(ctx, s.cfg.MaxAppend)
 	case errors.Is(err, errProperties):
 		return refuseProperties(ctx)
+	case errors.Is(err, errBusy):
+		return status.Error(codes.ResourceExhausted, err.Error())
 	}
 	return invalid(err.Error())
 }

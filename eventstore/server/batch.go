@@ -11,6 +11,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -30,19 +31,30 @@ const (
 // message. Appends of one stream are decided in the order in which their last messages come; answers come in any order.
 func (s *Server) BatchAppend(io streams.Streams_BatchAppendServer) error {
 	b := &batch{s: s, io: io, open: map[engine.ID]*batchItem{}, slots: make(chan struct{}, batchInFlight)}
+	if err := io.SendHeader(nil); err != nil { // says that the stream was let in: what is sent from here on may have been written
+		return err
+	}
 	received := make(chan error, 1)
 	go func() { received <- b.receive() }()
 	select {
 	case err := <-received:
 		b.running.Wait()
 		return err
+	case <-io.Context().Done(): // the user is no more, or the client: the receiver ends as soon as this has returned
+		b.end()
+		return status.FromContextError(io.Context().Err()).Err()
 	case <-s.stopping:
 		// The receiver ends as soon as this has returned; what it began is written, but no longer answered.
-		b.sending.Lock()
-		defer b.sending.Unlock()
-		b.ended = true
+		b.end()
 		return errStopping()
 	}
+}
+
+// end keeps what is still being written from being answered.
+func (b *batch) end() {
+	b.sending.Lock()
+	defer b.sending.Unlock()
+	b.ended = true
 }
 
 type batch struct {
@@ -66,6 +78,11 @@ type batchItem struct {
 }
 
 func (b *batch) receive() error {
+	defer func() {
+		for _, item := range b.open {
+			item.proposal.release()
+		}
+	}()
 	for {
 		m, err := b.io.Recv()
 		if errors.Is(err, io.EOF) {
@@ -88,7 +105,7 @@ func (b *batch) accept(m *streams.BatchAppendReq) error {
 	}
 	item := b.open[id]
 	if item == nil {
-		item = &batchItem{correlation: m.GetCorrelationId(), proposal: proposal{limit: b.s.cfg.MaxAppend}}
+		item = &batchItem{correlation: m.GetCorrelationId(), proposal: proposal{limit: b.s.cfg.MaxAppend, memory: &b.s.appends}}
 	}
 	if m.GetOptions() != nil {
 		item.options = m.GetOptions()
@@ -96,7 +113,7 @@ func (b *batch) accept(m *streams.BatchAppendReq) error {
 	before := item.proposal.size
 	for _, p := range m.GetProposedMessages() {
 		if item.err == nil {
-			item.err = item.proposal.add(p)
+			item.err = b.add(item, p)
 		}
 	}
 	b.size += item.proposal.size - before
@@ -112,9 +129,29 @@ func (b *batch) accept(m *streams.BatchAppendReq) error {
 	return b.begin(item)
 }
 
+// add adds an event to its append. If there is no memory left it waits for the appends of this stream that are being written, which
+// hold some, before it gives up; who sends faster than the disk takes is slowed down so, and nobody waits for what may never end.
+func (b *batch) add(item *batchItem, p *streams.BatchAppendReq_ProposedMessage) error {
+	err := item.proposal.add(p)
+	if errors.Is(err, errBusy) {
+		b.running.Wait()
+		err = item.proposal.add(p)
+	}
+	if err != nil {
+		item.proposal.release()
+	}
+	return err
+}
+
 // begin takes a place in the log's queue, and leaves the rest to a goroutine, so that the client can go on sending.
 func (b *batch) begin(item *batchItem) error {
 	stream := string(item.options.GetStreamIdentifier().GetStreamName())
+	begun := false
+	defer func() {
+		if !begun {
+			item.proposal.release()
+		}
+	}()
 	switch {
 	case item.options == nil || item.options.GetExpectedStreamPosition() == nil:
 		return b.send(b.refused(item, badRequest("the batch append has no options")))
@@ -124,6 +161,9 @@ func (b *batch) begin(item *batchItem) error {
 		return b.send(b.refused(item, b.malformed(item.err)))
 	case tooLate(item.options):
 		return b.send(b.refused(item, detailed(codes.DeadlineExceeded, "Timeout", &shared.Timeout{})))
+	}
+	if r := b.s.mayWrite(b.io.Context(), stream, item.proposal.events); r != nil {
+		return b.send(b.refused(item, r.detailed()))
 	}
 	select {
 	case b.slots <- struct{}{}:
@@ -135,9 +175,11 @@ func (b *batch) begin(item *batchItem) error {
 		<-b.slots
 		return b.send(b.answer(item, stream, engine.Appended{}, err))
 	}
+	begun = true
 	b.running.Add(1)
 	go func() {
 		defer b.running.Done()
+		defer item.proposal.release()
 		defer func() { <-b.slots }()
 		ctx, cancel := context.WithTimeout(b.io.Context(), b.s.batchDeadline(item.options))
 		defer cancel()
@@ -264,7 +306,18 @@ func (b *batch) malformed(err error) *statuspb.Status {
 	if errors.Is(err, errTooLarge) {
 		return detailed(codes.InvalidArgument, "MaximumAppendSizeExceeded", &shared.MaximumAppendSizeExceeded{MaxAppendSize: uint32(b.s.cfg.MaxAppend)})
 	}
+	if errors.Is(err, errBusy) {
+		return &statuspb.Status{Code: int32(codes.ResourceExhausted), Message: err.Error()}
+	}
 	return badRequest(err.Error())
+}
+
+// detailed is the refusal as the answer to an append of many.
+func (r *refusal) detailed() *statuspb.Status {
+	if r.code == codes.PermissionDenied {
+		return detailed(r.code, "AccessDenied", &shared.AccessDenied{})
+	}
+	return &statuspb.Status{Code: int32(r.code), Message: r.text}
 }
 
 func badRequest(message string) *statuspb.Status {

@@ -13,6 +13,7 @@ import (
 func (c *call) wait(changed <-chan struct{}) error {
 	select {
 	case <-changed:
+		c.woken.Add(1)
 		return nil
 	case <-c.stopping:
 		return errStopping()

@@ -64,8 +64,16 @@ type Config struct {
 	EventStoreDir     string `env:"ANNAL_EVENTSTORE_DIR" doc:"its data directory; default eventstore below ANNAL_HOME"`
 	EventStoreBackups string `env:"ANNAL_EVENTSTORE_BACKUPS" doc:"where its backups are kept; default backups below ANNAL_HOME; on another disk they survive its own"`
 	EventStoreReserve int64  `env:"ANNAL_EVENTSTORE_RESERVE_BYTES" envDefault:"268435456" doc:"the embedded store refuses appends while fewer bytes are free on its disk; 0: never"`
-	EventStoreTLSCert string `env:"ANNAL_EVENTSTORE_TLS_CERT" doc:"its certificate, a PEM file; empty: no TLS"`
+	EventStoreTLSCert string `env:"ANNAL_EVENTSTORE_TLS_CERT" doc:"its certificate, a PEM file; empty: no TLS, and no users"`
 	EventStoreTLSKey  string `env:"ANNAL_EVENTSTORE_TLS_KEY" doc:"the certificate's key, a PEM file"`
+	EventStoreUsers   string `env:"ANNAL_EVENTSTORE_USERS_FILE" doc:"its users, a file of lines that annal store user add writes; needed with TLS, refused without"`
+
+	EventStoreInsecure       bool   `env:"ANNAL_EVENTSTORE_INSECURE" envDefault:"false" doc:"true lets it listen beyond this machine without TLS: whoever reaches the port may then read and write everything"`
+	EventStoreAdvertise      string `env:"ANNAL_EVENTSTORE_ADVERTISE" doc:"host:port by which clients that discover it (esdb+discover) reach it; empty: the address that they have reached"`
+	EventStoreMaxAppend      int    `env:"ANNAL_EVENTSTORE_MAX_APPEND" envDefault:"1048576" doc:"bytes of one append's events at most; up to 16 MiB"`
+	EventStoreMaxConnections int    `env:"ANNAL_EVENTSTORE_MAX_CONNECTIONS" envDefault:"4096" doc:"connections at most; newer ones are hung up on"`
+	EventStoreMaxCalls       int    `env:"ANNAL_EVENTSTORE_MAX_CALLS" envDefault:"16384" doc:"calls in progress at most, subscriptions included; newer ones are refused"`
+	EventStoreAppendMemory   int64  `env:"ANNAL_EVENTSTORE_APPEND_MEMORY" envDefault:"268435456" doc:"bytes that appends may hold together until they are answered"`
 
 	VaultKey string `env:"ANNAL_VAULT_KEY" secret:"yes" doc:"32 bytes in base64 that wrap the keys of personal data; in development one is drawn and kept below ANNAL_HOME"`
 	TokenKey string `env:"ANNAL_TOKEN_KEY" secret:"yes" doc:"32 bytes in base64, the seed of the Ed25519 key of bearer tokens; in development one is drawn and kept below ANNAL_HOME"`
@@ -160,8 +168,8 @@ func (c Config) Validate() error {
 			return invalid(name, "is an address like 127.0.0.1:8080, not %q", address)
 		}
 	}
-	if (c.EventStoreTLSCert == "") != (c.EventStoreTLSKey == "") {
-		return invalid("ANNAL_EVENTSTORE_TLS_CERT", "and ANNAL_EVENTSTORE_TLS_KEY are set both or not at all")
+	if err := c.validateStore(); err != nil {
+		return err
 	}
 	if c.PostgresRoles != "own" && c.PostgresRoles != "none" {
 		return invalid("ANNAL_POSTGRES_ROLES", "is own or none, not %q", c.PostgresRoles)
@@ -179,6 +187,20 @@ func (c Config) Validate() error {
 	}
 	if c.PostgresMaxConns < 1 || c.DrainTimeout <= 0 {
 		return invalid("ANNAL_POSTGRES_MAX_CONNS", "and ANNAL_DRAIN_TIMEOUT are above zero")
+	}
+	return nil
+}
+
+// validateStore checks the settings of the role eventstore.
+func (c Config) validateStore() error {
+	if (c.EventStoreTLSCert == "") != (c.EventStoreTLSKey == "") {
+		return invalid("ANNAL_EVENTSTORE_TLS_CERT", "and ANNAL_EVENTSTORE_TLS_KEY are set both or not at all")
+	}
+	if (c.EventStoreTLSCert == "") != (c.EventStoreUsers == "") {
+		return invalid("ANNAL_EVENTSTORE_USERS_FILE", "goes with TLS: with a certificate the store has users, and without one nobody sends a password (ANNAL_EVENTSTORE_TLS_CERT and _TLS_KEY)")
+	}
+	if c.EventStoreMaxAppend < 1 || c.EventStoreMaxAppend > 16<<20 || c.EventStoreMaxConnections < 1 || c.EventStoreMaxCalls < 1 || c.EventStoreAppendMemory < int64(c.EventStoreMaxAppend) {
+		return invalid("ANNAL_EVENTSTORE_MAX_APPEND", "is 1 byte to 16 MiB and no more than ANNAL_EVENTSTORE_APPEND_MEMORY; _MAX_CONNECTIONS and _MAX_CALLS are above zero")
 	}
 	return nil
 }
@@ -214,6 +236,18 @@ func (c Config) StoreIsEmbedded() bool {
 	}
 	u, err := url.Parse(c.EventStoreURL)
 	return err == nil && u.Host == c.EventStoreListen
+}
+
+// WithStoreAt returns the settings with the address that the role eventstore got, which port 0 doesn't say.
+func (c Config) WithStoreAt(address string) Config {
+	if c.StoreIsEmbedded() {
+		if u, err := url.Parse(c.EventStoreURL); err == nil && u.Host != "" {
+			u.Host = address
+			c.EventStoreURL = u.String()
+		}
+		c.EventStoreListen = address
+	}
+	return c
 }
 
 // Location is the zone of ANNAL_TIMEZONE. REQUIRES: a validated Config.

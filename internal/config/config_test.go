@@ -30,6 +30,10 @@ func TestWhatIsNotInTheTableIsRefused(t *testing.T) {
 		{"another mode", "SETTING_INVALID", "ANNAL_MODE", []string{"ANNAL_MODE=test"}},
 		{"no address", "SETTING_INVALID", "ANNAL_HTTP_LISTEN", []string{"ANNAL_HTTP_LISTEN=8080"}},
 		{"half of a pair", "SETTING_INVALID", "ANNAL_EVENTSTORE_TLS_KEY", []string{"ANNAL_EVENTSTORE_TLS_CERT=x"}},
+		{"TLS without users", "SETTING_INVALID", "ANNAL_EVENTSTORE_USERS_FILE", []string{"ANNAL_EVENTSTORE_TLS_CERT=x", "ANNAL_EVENTSTORE_TLS_KEY=x"}},
+		{"users without TLS", "SETTING_INVALID", "ANNAL_EVENTSTORE_USERS_FILE", []string{"ANNAL_EVENTSTORE_USERS_FILE=x"}},
+		{"an append of nothing", "SETTING_INVALID", "ANNAL_EVENTSTORE_MAX_APPEND", []string{"ANNAL_EVENTSTORE_MAX_APPEND=0"}},
+		{"an append beyond the memory", "SETTING_INVALID", "APPEND_MEMORY", []string{"ANNAL_EVENTSTORE_APPEND_MEMORY=1000"}},
 		{"no zone", "SETTING_INVALID", "ANNAL_TIMEZONE", []string{"ANNAL_TIMEZONE=Europe/Londn"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

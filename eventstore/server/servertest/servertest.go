@@ -3,6 +3,9 @@
 //
 //	url := servertest.Start(t)                                // esdb://127.0.0.1:PORT?tls=false, gone when the test ends
 //	store := servertest.StartAt(t, dir, "127.0.0.1:0")        // Stop and Restart at the same address and directory
+//	store := servertest.StartWith(t, server.Config{...})      // with settings of its own
+//	store := servertest.StartSecured(t, servertest.Someone("shop", "writer"))
+//	url := store.As("shop")                                   // TLS, and the user's password
 package servertest
 
 import (
@@ -28,20 +31,42 @@ type Store struct {
 	t      testing.TB
 	dir    string
 	addr   string
+	cfg    server.Config
 	cancel context.CancelFunc
 	ended  chan error
 	db     *engine.DB
+	srv    *server.Server
 }
 
 // StartAt starts a store with its data in dir, listening on addr. It ends with the test.
 func StartAt(t testing.TB, dir, addr string) *Store {
 	t.Helper()
-	s := &Store{t: t, dir: dir, addr: addr}
+	return start(t, dir, addr, server.Config{})
+}
+
+// StartWith starts an empty store with these settings. It ends with the test.
+func StartWith(t testing.TB, cfg server.Config) *Store {
+	t.Helper()
+	return start(t, t.TempDir(), "127.0.0.1:0", cfg)
+}
+
+func start(t testing.TB, dir, addr string, cfg server.Config) *Store {
+	t.Helper()
+	if cfg.Grace == 0 {
+		cfg.Grace = time.Second
+	}
+	s := &Store{t: t, dir: dir, addr: addr, cfg: cfg}
 	s.start()
 	s.URL = "esdb://" + s.addr + "?tls=false"
 	t.Cleanup(s.Stop)
 	return s
 }
+
+// Server returns what serves now, for what a test asks of it alone.
+func (s *Store) Server() *server.Server { return s.srv }
+
+// Addr returns the address that the store listens on.
+func (s *Store) Addr() string { return s.addr }
 
 // Restart stops the store if it runs, and starts it with the same data at the same address.
 func (s *Store) Restart() {
@@ -72,7 +97,7 @@ func (s *Store) start() {
 	if err != nil {
 		s.t.Fatalf("event store: opening: %v", err)
 	}
-	srv, err := server.New(db, server.Config{Grace: time.Second})
+	srv, err := server.New(db, s.cfg)
 	if err != nil {
 		s.t.Fatalf("event store: %v", err)
 	}
@@ -82,6 +107,6 @@ func (s *Store) start() {
 	}
 	s.addr = l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel, s.db, s.ended = cancel, db, make(chan error, 1)
+	s.cancel, s.db, s.srv, s.ended = cancel, db, srv, make(chan error, 1)
 	go func() { s.ended <- srv.Serve(ctx, l) }()
 }

@@ -1,0 +1,218 @@
+package server
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/annalhq/annal/eventstore/server/access"
+	"github.com/annalhq/annal/internal/fault"
+)
+
+// A gate is what every call passes first: it says who calls, whether that may be called (rules.go), and counts the calls.
+//
+//	too many calls -------------------------------> RESOURCE_EXHAUSTED
+//	credentials that are wrong, whatever is called -> UNAUTHENTICATED
+//	a right that is missing, also for want of a name -> PERMISSION_DENIED, access-denied
+//
+// When a user is changed or removed what it has open ends with UNAUTHENTICATED: a read after its page, a subscription that waits and a
+// stream of appends at once, an append with its next message. An append that is being written is answered as it is, if it still can be.
+type gate struct {
+	users *access.Users // nil: no TLS, so no credentials; everybody may do everything
+	log   *slog.Logger
+	max   int64
+	calls atomic.Int64 // in progress, the open ones aside
+	// served are the calls that have a handler, and not just the one that answers for services that aren't there.
+	served map[string]bool
+	no     complaints
+}
+
+func (g *gate) secure() bool { return g.users != nil }
+
+type principalKey struct{}
+
+// caller is who the call comes from. Whoever did not pass the gate is nobody.
+func (g *gate) caller(ctx context.Context) access.Principal {
+	if !g.secure() {
+		return access.Everyone()
+	}
+	if p, ok := ctx.Value(principalKey{}).(access.Principal); ok {
+		return p
+	}
+	return access.Anonymous()
+}
+
+func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	who, leave, err := g.admit(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if !g.secure() {
+		return handler(ctx, req)
+	}
+	return handler(context.WithValue(ctx, principalKey{}, who), req)
+}
+
+func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	who, leave, err := g.admit(ss.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if !g.secure() {
+		return handler(srv, ss)
+	}
+	ctx, cancel := context.WithCancelCause(context.WithValue(ss.Context(), principalKey{}, who))
+	defer cancel(nil)
+	defer context.AfterFunc(who.Valid(), func() { cancel(access.ErrRevoked) })()
+	err = handler(srv, &watched{ServerStream: ss, ctx: ctx})
+	if gone := revoked(ctx); gone != nil && status.Code(err) == codes.Canceled { // any other end says more, such as what became of an append
+		return gone
+	}
+	return err
+}
+
+// admit returns who calls, and what to do when the call has ended; or why it may not begin.
+func (g *gate) admit(ctx context.Context, method string) (who access.Principal, leave func(), err error) {
+	need, known := rules[method]
+	if known && need == open {
+		leave = func() {}
+	} else {
+		if g.calls.Add(1) > g.max {
+			g.calls.Add(-1)
+			return who, nil, status.Error(codes.ResourceExhausted, "Server Is Too Busy: too many calls are in progress")
+		}
+		leave = func() { g.calls.Add(-1) }
+	}
+	if who, err = g.identify(ctx); err == nil {
+		err = g.allow(ctx, who, method)
+	}
+	if err != nil {
+		leave()
+		return who, nil, err
+	}
+	return who, leave, nil
+}
+
+func (g *gate) allow(ctx context.Context, who access.Principal, method string) error {
+	need, known := rules[method]
+	switch {
+	case !g.secure(), known && who.May(need):
+		return nil
+	case !known && who.Name != "" && !g.served[method]:
+		return nil // it will be told that there is no such service
+	case who.Name == "":
+		g.no.say(ctx, g.log, "a call without credentials was refused", "call", method)
+		return refuseAccess(ctx, "give a user and a password")
+	}
+	g.no.say(ctx, g.log, "a user lacks a right", "call", method, "user", who.Name)
+	return refuseAccess(ctx, "the user "+who.Name+" may not call "+method[strings.LastIndex(method, "/")+1:])
+}
+
+// identify returns who gave the credentials of the call. It looks at them only where there are users: without TLS clients send none.
+func (g *gate) identify(ctx context.Context) (access.Principal, error) {
+	if !g.secure() {
+		return access.Everyone(), nil
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	headers := md.Get("authorization")
+	if len(headers) == 0 {
+		return access.Anonymous(), nil
+	}
+	name, password, ok := basic(headers)
+	if !ok {
+		return access.Principal{}, status.Error(codes.Unauthenticated, "the credentials must be one header authorization: Basic base64(user:password)")
+	}
+	who, err := g.users.Check(ctx, name, password, host(ctx))
+	switch {
+	case err == nil:
+		return who, nil
+	case errors.Is(err, access.ErrBusy):
+		return who, status.Error(codes.ResourceExhausted, "Server Is Too Busy: "+fault.MessageOf(err))
+	case errors.Is(err, access.ErrCredentials):
+		g.no.say(ctx, g.log, "wrong credentials were refused") // not the name: people type passwords there
+		return who, status.Error(codes.Unauthenticated, fault.MessageOf(err))
+	}
+	return who, status.FromContextError(err).Err()
+}
+
+func basic(headers []string) (name, password string, ok bool) {
+	scheme, encoded, found := strings.Cut(headers[0], " ")
+	if !found || len(headers) > 1 || !strings.EqualFold(scheme, "basic") {
+		return "", "", false
+	}
+	raw, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return "", "", false
+	}
+	return strings.Cut(string(raw), ":")
+}
+
+func host(ctx context.Context) string {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return ""
+	}
+	h, _, err := net.SplitHostPort(p.Addr.String())
+	if err != nil {
+		return p.Addr.String()
+	}
+	return h
+}
+
+// revoked returns how a call ends whose user is no more, nil if that is not why it ends.
+func revoked(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), access.ErrRevoked) {
+		return status.Error(codes.Unauthenticated, access.ErrRevoked.Message)
+	}
+	return nil
+}
+
+// watched is a stream whose caller is looked at with each message that comes.
+type watched struct {
+	grpc.ServerStream
+	ctx context.Context // of the call, ends also when the caller must not go on
+}
+
+func (w *watched) Context() context.Context { return w.ctx }
+
+func (w *watched) RecvMsg(m any) error {
+	err := w.ServerStream.RecvMsg(m)
+	if gone := revoked(w.ctx); gone != nil {
+		return gone
+	}
+	return err
+}
+
+// complaints are logged at most once in a while: who can cause them could fill the disk.
+type complaints struct {
+	mu     sync.Mutex
+	last   time.Time
+	silent int
+}
+
+const complainEvery = 10 * time.Second
+
+func (c *complaints) say(ctx context.Context, log *slog.Logger, what string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.last) < complainEvery {
+		c.silent++
+		return
+	}
+	log.WarnContext(ctx, "event store: "+what, append(args, "from", host(ctx), "unsaid before", c.silent)...)
+	c.last, c.silent = time.Now(), 0
+}
