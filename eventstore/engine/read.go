@@ -11,7 +11,7 @@ import (
 // Limits of one page; a page holds at least one record, unless it went over so many scavenged positions.
 const (
 	pageEvents = 512
-	pageBytes  = 1 << 20
+	pageBytes  = 256 << 10 // what a reader that has stopped holds, save that one more event may begin below it
 	pageSkips  = 1 << 14
 )
 

@@ -66,19 +66,35 @@ func (f *filter) parseExpression(x *streams.ReadReq_Options_FilterOptions_Expres
 		}
 		return nil
 	}
-	var err error
-	if f.regex, err = regexp2.Compile(x.GetRegex(), regexp2.None); err != nil {
+	return f.compile(x.GetRegex())
+}
+
+// compile takes an expression of whoever calls. A defect in the foreign engine ends that call, not the store.
+func (f *filter) compile(regex string) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errExpression
+		}
+	}()
+	if f.regex, err = regexp2.Compile(regex, regexp2.None); err != nil {
 		return invalid("the filter's regular expression is malformed: " + err.Error())
 	}
 	f.regex.MatchTimeout = matchTimeout
 	return nil
 }
 
+var errExpression = invalid("the filter's regular expression is beyond this store; write it another way")
+
 // matches reports whether the filter lets r through. An expression that takes too long on a name ends the call.
-func (f *filter) matches(r *engine.Record) (bool, error) {
+func (f *filter) matches(r *engine.Record) (ok bool, err error) {
 	if f == nil {
 		return true, nil
 	}
+	defer func() {
+		if recover() != nil {
+			ok, err = false, errExpression
+		}
+	}()
 	subject := r.Stream
 	if f.byType {
 		subject = r.Type
@@ -86,7 +102,7 @@ func (f *filter) matches(r *engine.Record) (bool, error) {
 	if f.regex == nil {
 		return slices.ContainsFunc(f.prefixes, func(p string) bool { return strings.HasPrefix(subject, p) }), nil
 	}
-	ok, err := f.regex.MatchString(subject)
+	ok, err = f.regex.MatchString(subject)
 	if err != nil {
 		return false, status.Errorf(codes.InvalidArgument, "the filter's regular expression takes too long at position %d; simplify it", r.Position)
 	}
