@@ -79,7 +79,8 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	defer cancel(nil)
 	defer context.AfterFunc(who.Valid(), func() { cancel(access.ErrRevoked) })()
 	err = handler(srv, &watched{ServerStream: ss, ctx: ctx})
-	if gone := revoked(ctx); gone != nil && status.Code(err) == codes.Canceled { // any other end says more, such as what became of an append
+	// Of an append any end but cancellation says more: what became of it.
+	if gone := revoked(ctx); gone != nil && err != nil && (status.Code(err) == codes.Canceled || rules[info.FullMethod] == access.Read) {
 		return gone
 	}
 	return err
