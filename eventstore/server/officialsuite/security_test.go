@@ -6,34 +6,49 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/argon2"
+
 	"github.com/annalhq/annal/eventstore/server"
 )
 
-// security is what a store over TLS needs: a certificate for localhost, and one of an authority that has nothing to do with it.
-// The zero value means no TLS.
+// security is what a store over TLS needs: a certificate for localhost, the user that the suite knows, and a certificate of an authority that
+// has nothing to do with it. The zero value means no TLS.
 type security struct {
 	cert, key string // files, PEM
+	users     string // file
 	untrusted string // file, PEM
 }
 
 func newSecurity(t *testing.T) security {
 	t.Helper()
 	dir := t.TempDir()
-	s := security{cert: filepath.Join(dir, "node.crt"), key: filepath.Join(dir, "node.key"), untrusted: filepath.Join(dir, "untrusted.crt")}
+	s := security{cert: filepath.Join(dir, "node.crt"), key: filepath.Join(dir, "node.key"), users: filepath.Join(dir, "users"), untrusted: filepath.Join(dir, "untrusted.crt")}
 	selfSigned(t, "localhost", s.cert, s.key)
 	selfSigned(t, "somebody else", s.untrusted, filepath.Join(dir, "untrusted.key"))
+	write(t, s.users, []byte(suiteUser("admin", "changeit")))
 	return s
 }
 
 func (s security) config() server.Config {
-	return server.Config{Grace: time.Second, TLSCert: s.cert, TLSKey: s.key}
+	return server.Config{Grace: time.Second, TLSCert: s.cert, TLSKey: s.key, Users: s.users}
+}
+
+// suiteUser is an administrator's line in the file of users. The suite's password is shorter than new ones may be, so its hash is made here.
+func suiteUser(name, password string) string {
+	const memory, passes, lanes = 1 << 10, 1, 1
+	salt := []byte("16 bytes of salt")
+	sum := argon2.IDKey([]byte(password), salt, passes, memory, lanes, 32)
+	text := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("%s:admin:$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s\n", name, argon2.Version, memory, passes, lanes, text(salt), text(sum))
 }
 
 // install puts the certificates where the suite looks for them.
