@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -43,8 +44,8 @@ type consumer struct {
 	why     error
 }
 
-func newConsumer(ctx context.Context, size int) *consumer {
-	c := &consumer{size: size, name: "<unknown>", user: "anonymous", wake: make(chan struct{}, 1), dropped: make(chan struct{})}
+func newConsumer(ctx context.Context, size int, user string) *consumer {
+	c := &consumer{size: size, name: "<unknown>", user: cmp.Or(user, "anonymous"), wake: make(chan struct{}, 1), dropped: make(chan struct{})}
 	if p, ok := peer.FromContext(ctx); ok {
 		c.from = p.Addr.String()
 	}
@@ -110,7 +111,7 @@ func (p *persistentSubscriptions) Read(io persistent.PersistentSubscriptions_Rea
 	if err != nil {
 		return err
 	}
-	c := newConsumer(ctx, size)
+	c := newConsumer(ctx, size, p.s.gate.caller(ctx).Name)
 	var g *group
 	err = p.groups.with(ctx, key, func(found *group) error {
 		g = found

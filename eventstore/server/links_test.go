@@ -216,3 +216,30 @@ func writeOne(ctx context.Context, c *esdb.Client, stream string, n int) error {
 	_, err := c.AppendToStream(ctx, stream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, numbered(n))
 	return err
 }
+
+// A group on a link stream takes what is in it and what comes; messages are settled and parked under the links' ids.
+func TestAGroupReadsALinkStream(t *testing.T) {
+	c := connect(t, servertest.Start(t))
+	write(t, c, "order-1", esdb.NoStream{}, 1, 2)
+	untilLinks(t, c, "$ce-order", 2)
+	createGroup(t, c, "$ce-order", "g", esdb.Start{}, settings(func(s *esdb.PersistentSubscriptionSettings) { s.ResolveLinkTos = true }))
+	s := subscribe(t, c, "$ce-order", "g", 5)
+	ack(t, s, next(t, s).Event)
+	nack(t, s, esdb.NackActionPark, next(t, s).Event)
+	write(t, c, "order-2", esdb.NoStream{}, 1)
+	live := next(t, s).Event
+	if got := shown(live); got != "$ce-order/2 -> order-2/0" {
+		t.Errorf("live: %s", got)
+	}
+	ack(t, s, live)
+	until(t, c, "$ce-order", "g", func(i *esdb.PersistentSubscriptionInfo) bool { return i.Stats.ParkedMessagesCount == 1 })
+	if err := c.ReplayParkedMessages(within(t), "$ce-order", "g", esdb.ReplayParkedMessagesOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	again := next(t, s).Event
+	if again.Event.StreamID != "order-1" || again.Event.EventNumber != 1 {
+		t.Errorf("parked: %s", shown(again))
+	}
+	ack(t, s, again)
+	until(t, c, "$ce-order", "g", func(i *esdb.PersistentSubscriptionInfo) bool { return i.Stats.ParkedMessagesCount == 0 })
+}
