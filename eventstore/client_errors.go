@@ -23,7 +23,9 @@ var (
 func wrap(err error, f *fault.Error) error { return fault.Wrap(err, f.Kind, f.Code, f.Message) }
 
 // wrapAnew is wrap for an err that is a fault already: its kind and code are f's from here on.
-func wrapAnew(err error, f *fault.Error) error { return fmt.Errorf("%w: %v", f, err) }
+func wrapAnew(err error, f *fault.Error) error {
+	return fmt.Errorf("%w: %v", f, err) //nolint:errorlint // the kind of err must not be found behind that of f
+}
 
 // contextFault says why ctx ended: our own deadline (ErrTimeout) or the caller's.
 func contextFault(ctx context.Context) error {

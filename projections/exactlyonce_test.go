@@ -30,12 +30,14 @@ func TestExactlyOnceUnderSeededSchedules(t *testing.T) {
 		h := shop(t, seeded(uint64(k)), 10)
 		want := rebuilt(t, h)
 		for i := range schedules / histories {
-			s := &schedule{h: h, r: seeded(uint64(1000*k + i)), pool: database(t)}
+			owner := database(t)
+			s := &schedule{h: h, r: seeded(uint64(1000*k + i)), owner: owner, pool: acting(t, owner, all(t))}
 			s.run(t)
-			if diff := cmp.Diff(want, tables(t, s.pool, all(t))); diff != "" {
+			if diff := cmp.Diff(want, tables(t, s.owner, all(t))); diff != "" {
 				t.Fatalf("history %d, schedule %d:\n%s", k, i, diff)
 			}
 			s.pool.Close()
+			s.owner.Close()
 		}
 	}
 }
@@ -43,8 +45,9 @@ func TestExactlyOnceUnderSeededSchedules(t *testing.T) {
 var errKilled = errors.New("killed")
 
 type schedule struct {
-	h    *history
-	pool *pgxpool.Pool
+	h     *history
+	owner *pgxpool.Pool
+	pool  *pgxpool.Pool // in the projector's role, shared by all projectors
 
 	mu sync.Mutex // guards r: failpoints of two projectors draw from it
 	r  *rand.Rand
@@ -63,7 +66,7 @@ func (s *schedule) fail(string) error {
 		return errKilled
 	case 1:
 		// The connections die under the projector; the next statement finds out.
-		_, err := s.pool.Exec(context.Background(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		_, err := s.owner.Exec(context.Background(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 		return err
 	}
 	return nil
@@ -75,12 +78,12 @@ func (s *schedule) run(t *testing.T) {
 	for range 25 {
 		var wg sync.WaitGroup
 		for range 1 + s.n(2) {
-			p := projector(t, s.pool, s.h, projections.Config{Failpoint: s.fail}) // each its own process
+			p := projectorOn(t, s.pool, s.h, projections.Config{Failpoint: s.fail}) // each its own process
 			wg.Go(func() { s.live(ctx, p) })
 		}
 		wg.Wait()
 	}
-	if err := projector(t, s.pool, s.h, projections.Config{}).RunToEnd(ctx); err != nil {
+	if err := projectorOn(t, s.pool, s.h, projections.Config{}).RunToEnd(ctx); err != nil {
 		t.Fatal(err)
 	}
 }

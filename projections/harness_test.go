@@ -185,7 +185,18 @@ func acting(t testing.TB, owner *pgxpool.Pool, list []projections.Projection) *p
 	return pool
 }
 
-func projector(t testing.TB, pool *pgxpool.Pool, h *history, cfg projections.Config) *projections.Projector {
+// projector returns one with a pool of its own to the owner's database.
+func projector(t testing.TB, owner *pgxpool.Pool, h *history, cfg projections.Config) *projections.Projector {
+	t.Helper()
+	list := cfg.Projections
+	if list == nil {
+		list = all(t)
+	}
+	return projectorOn(t, acting(t, owner, list), h, cfg)
+}
+
+// projectorOn returns one that shares the pool, which acts in the projector's role.
+func projectorOn(t testing.TB, pool *pgxpool.Pool, h *history, cfg projections.Config) *projections.Projector {
 	t.Helper()
 	if cfg.Projections == nil {
 		cfg.Projections = all(t)
@@ -193,7 +204,7 @@ func projector(t testing.TB, pool *pgxpool.Pool, h *history, cfg projections.Con
 	if cfg.History == nil {
 		cfg.History = h.read(100)
 	}
-	p, err := projections.New(acting(t, pool, cfg.Projections), cfg)
+	p, err := projections.New(pool, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

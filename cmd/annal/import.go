@@ -105,14 +105,14 @@ func importFile(ctx context.Context, t *tool, path string, icfg onlineretail.Con
 
 // conclude puts the outcome of an import that came to its end into the report. Fault: IMPORT_DIFFERS if invoices are in the shop with
 // other lines.
-func (rep *report) conclude(p *onlineretail.Progress, took time.Duration) error {
-	rep.Finished, rep.Seconds, rep.Replayed, rep.Refusals = true, took.Seconds(), p.Replayed.Load(), p.Cancelled.Load()
+func (r *report) conclude(p *onlineretail.Progress, took time.Duration) error {
+	r.Finished, r.Seconds, r.Replayed, r.Refusals = true, took.Seconds(), p.Replayed.Load(), p.Cancelled.Load()
 	differing := p.Differing()
 	if len(differing) == 0 {
 		return nil
 	}
-	rep.NotImported = append(rep.NotImported, differing...)
-	rep.ByReason[onlineretail.Differs] = len(differing)
+	r.NotImported = append(r.NotImported, differing...)
+	r.ByReason[onlineretail.Differs] = len(differing)
 	return fault.Newf(fault.Conflict, "IMPORT_DIFFERS", "%d invoices, the first of them %s, are in the shop with other lines already and stay as they are; `annal import report --lines` lists them",
 		len(differing), differing[0].Invoice)
 }
