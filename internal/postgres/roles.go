@@ -44,7 +44,7 @@ func (a Access) makeRoles(ctx context.Context, tx pgx.Tx, database string) error
 		}
 		if i >= 0 && (found[i].Mighty || found[i].Member) {
 			return fault.Newf(fault.Denied, "POSTGRES_ROLE_UNFIT",
-				"role %s may do more than a service should: it has an attribute like SUPERUSER or CREATEROLE, or is a member of the owner or of another service's role; take that away, or drop it", name)
+				"role %s may do more than a service should: it has an attribute like SUPERUSER or CREATEROLE, or is a member of the owner, of another service's role or of one like pg_read_all_data; take that away, or drop it", name)
 		}
 		if (i < 0 || !found[i].Ours) && a.Own[s] == "" {
 			member = append(member, quoted)
@@ -57,7 +57,7 @@ func standings(ctx context.Context, tx pgx.Tx, database string) ([]standing, err
 	// Since version 16 a member may be one that can only administer a role; SET asks for what we need.
 	const sql = `
 		SELECT r.rolname, r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls AS mighty,
-			EXISTS (SELECT FROM pg_roles o WHERE o.oid <> r.oid AND (o.rolname = ANY($1) OR o.rolname = current_user) AND pg_has_role(r.oid, o.oid, 'MEMBER')) AS member,
+			EXISTS (SELECT FROM pg_roles o WHERE o.oid <> r.oid AND (o.rolname = ANY($1) OR o.rolname = current_user OR o.rolsuper OR o.rolname LIKE 'pg\_%') AND pg_has_role(r.oid, o.oid, 'MEMBER')) AS member,
 			pg_has_role(r.oid, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END) AS ours
 		FROM pg_roles r WHERE r.rolname = ANY($1)`
 	rows, err := tx.Query(ctx, sql, roleNames(database))

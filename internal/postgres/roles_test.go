@@ -330,6 +330,7 @@ func TestARoleThatMayTooMuchIsRefused(t *testing.T) {
 	for bad, mend := range map[string]string{
 		`ALTER ROLE ` + relay + ` CREATEROLE`: `ALTER ROLE ` + relay + ` NOCREATEROLE`,
 		`GRANT ` + vault + ` TO ` + relay:     `REVOKE ` + vault + ` FROM ` + relay,
+		`GRANT pg_read_all_data TO ` + relay:  `REVOKE pg_read_all_data FROM ` + relay,
 	} {
 		exec(t, owner(t, a.Owner), bad)
 		if err := a.Grant(t.Context(), relays()); fault.CodeOf(err) != "POSTGRES_ROLE_UNFIT" {
