@@ -66,7 +66,9 @@ func wholeCharacters(document string) (string, bool) {
 		n := 1
 		switch {
 		case rest[0] == '#':
-			n = until(rest, "\n")
+			if n = strings.IndexAny(rest, "\r\n"); n < 0 { // either ends a comment
+				n = len(rest)
+			}
 		case strings.HasPrefix(rest, `"""`):
 			n = block(rest)
 		case rest[0] == '"':

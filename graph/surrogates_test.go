@@ -32,6 +32,8 @@ func TestADocumentsTextIsWhole(t *testing.T) {
 		`{ a(b: "\ud800") }`:                    "",
 		`{ a(b: """x""", c: "\udc00") }`:        "",
 		"{ a # x\n(b: \"\\ud83dx\") }":          "",
+		"{ a # x\r(b: \"\\ud83dx\") }":          "",
+		"{ a # x\r(b: \"\\ud83d\\ude00\") }":    "{ a # x\r(b: \"😀\") }",
 	} {
 		got, ok := wholeCharacters(document)
 		if got != want || ok != (want != "") {
