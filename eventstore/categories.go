@@ -35,7 +35,9 @@ func Categories() []Category { return slices.Clone(registered) }
 func (c Category) Registered() bool { return slices.Contains(registered, c) }
 
 // Protected reports whether a scavenge must leave a stream alone: the audit covers all events of registered categories, so none may be removed.
-func Protected(stream string) bool { return Stream(stream).Category().Registered() }
+func Protected(stream string) bool {
+	return Stream(stream).Category().Registered() || stream == "$persistentSubscriptionConfig" // whose metadata could otherwise forget groups
+}
 
 // Stream returns the name of the category's stream with the id.
 func (c Category) Stream(id string) Stream { return Stream(string(c) + "-" + id) }

@@ -131,6 +131,8 @@ func TestStoreVerbsOnARunningAndOnAStoppedStore(t *testing.T) {
 			check("store restore b1 --to 10 --dir "+filepath.Join(home, "again")+" --yes", map[string]any{"position": 10., "events": 10., "backup_position": 12.})
 			o.refused("store backup b1", "BACKUP_EXISTS")
 			o.refused("store backup ../b1", "BACKUP_NAME")
+			o.refused("store backup b1.partial", "BACKUP_NAME")
+			o.refused("store restore b1 --to 0 --yes --dir "+filepath.Join(home, "x"), "FLAG_INVALID", "begin at 1")
 			o.refused("store restore b1 --yes", "RESTORE_NOT_EMPTY", "not empty")
 			o.refused("store restore nothing --yes", "BACKUP_MISSING")
 			o.refused("store restore b1 --to 99 --yes --dir "+filepath.Join(home, "x"), "RESTORE_POSITION", "ends at position 12")

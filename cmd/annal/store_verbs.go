@@ -134,6 +134,9 @@ run afterwards; docs/eventstore-operations.md says what to do with them.`,
 		if err != nil {
 			return err
 		}
+		if c.Flags().Changed("to") && *to == 0 {
+			return fault.New(fault.Invalid, "FLAG_INVALID", "--to is a position, and positions begin at 1; leave it out to restore all that the backup has")
+		}
 		if *dir == "" {
 			*dir = cfg.EventStoreDir
 		}

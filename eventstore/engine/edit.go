@@ -28,7 +28,11 @@ type end struct {
 	empty bool
 }
 
-const editBatch = 4 << 20 // bytes
+// Bounds of a batch. An iterator over an indexed batch goes through all of its range deletions each time it is made.
+const (
+	editBatch   = 4 << 20 // bytes
+	editEntries = 256
+)
 
 func (e *editor) tx() *pebble.Batch {
 	if e.batch == nil {
@@ -39,7 +43,7 @@ func (e *editor) tx() *pebble.Batch {
 
 // turn commits the batch if it has grown, or at once.
 func (e *editor) turn(now bool) error {
-	if e.batch == nil || !now && e.batch.Len() < editBatch {
+	if e.batch == nil || !now && e.batch.Len() < editBatch && e.batch.Count() < editEntries {
 		return nil
 	}
 	err := errors.Join(e.batch.Commit(pebble.NoSync), e.batch.Close())

@@ -38,13 +38,15 @@ func parseLimits(e *Event) Limits {
 	if e.Type != MetadataType {
 		return Limits{}
 	}
-	var m struct {
-		TruncateBefore *int64 `json:"$tb"`
-		MaxCount       *int64 `json:"$maxCount"`
-		MaxAge         *int64 `json:"$maxAge"` // seconds
-	}
-	if json.Unmarshal(e.Data, &m) != nil {
+	var keys map[string]json.RawMessage // not a struct: that would take "$MAXCOUNT" for "$maxCount"
+	if json.Unmarshal(e.Data, &keys) != nil {
 		return Limits{}
+	}
+	var m struct{ TruncateBefore, MaxCount, MaxAge *int64 }
+	for name, to := range map[string]**int64{truncateKey: &m.TruncateBefore, "$maxCount": &m.MaxCount, "$maxAge": &m.MaxAge} {
+		if raw, ok := keys[name]; ok && json.Unmarshal(raw, to) != nil {
+			return Limits{}
+		}
 	}
 	var l Limits
 	if m.TruncateBefore != nil {

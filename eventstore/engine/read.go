@@ -202,7 +202,7 @@ func (db *DB) readStream(stream string, from Revision, dir Direction, maxEvents 
 		err = r.backwards(min(from, last.revision), maxEvents)
 		return r.page, err
 	}
-	err = r.forwards(max(from, r.page.First), maxEvents)
+	err = r.forwards(max(from, min(r.page.First, last.revision+1)), maxEvents) // $tb may lie beyond the end: what comes is not passed over
 	return r.page, err
 }
 

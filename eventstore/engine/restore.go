@@ -241,7 +241,10 @@ func whole(r pebble.Reader, p, end Position) error {
 		}
 	}
 	after := p + Position(rest)
-	if after > end {
+	switch {
+	case before == 0:
+		return ErrRestorePoint.Because("position %d is in the middle of the first append; restore to %d", p, after)
+	case after > end:
 		return ErrRestorePoint.Because("position %d is in the middle of an append; restore to %d", p, before)
 	}
 	return ErrRestorePoint.Because("position %d is in the middle of an append; restore to %d or %d", p, before, after)

@@ -24,3 +24,6 @@ func (s *Server) Calls() int64 { return s.gate.calls.Load() }
 
 // Held is how many bytes unanswered appends hold.
 func (s *Server) Held() int64 { return s.appends.used.Load() }
+
+// Milliseconds are those of a duration in either of its two forms.
+var Milliseconds = milliseconds

@@ -178,10 +178,10 @@ func (r *groupRegistry) set(ctx context.Context, cfg *groupConfig, create bool) 
 		return err
 	}
 	r.mu.Lock()
-	old := all[cfg.groupKey]
+	old, used := all[cfg.groupKey], taken(all, cfg.groupKey)
 	r.mu.Unlock()
 	switch {
-	case create && old != nil:
+	case create && (old != nil || used):
 		return errGroupExists
 	case !create && old == nil:
 		return errGroupMissing
@@ -301,4 +301,14 @@ func (r *groupRegistry) forget(why error) {
 		}
 	}
 	ending.Wait()
+}
+
+// taken reports whether a group of another source has the name: "a" and "b::c" are written as "a::b" and "c", and so are their streams.
+func taken(all map[groupKey]*group, key groupKey) bool {
+	for k := range all {
+		if k != key && k.String() == key.String() {
+			return true
+		}
+	}
+	return false
 }

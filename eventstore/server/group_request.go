@@ -40,7 +40,7 @@ func milliseconds(ms int32, ticks int64) int64 {
 	if ms != 0 || ticks <= 0 {
 		return int64(ms) + min(ticks, 0)
 	}
-	return (ticks-1)/10_000 + 1
+	return min((ticks-1)/10_000+1, math.MaxInt32) // as much as the other form can say, and as info tells
 }
 
 // namedStrategy is the strategy of requests that give it as a number.

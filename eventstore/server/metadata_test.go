@@ -20,7 +20,7 @@ func TestMetadataOfAStream(t *testing.T) {
 	wantRead(t, w, "$tb", "4@s", codes.OK, query("s", "start", huge))
 	wantRead(t, w, "its stream shows the last only, under its own revision", "1@$$s", codes.OK, query("$$s", "start", huge))
 	wantRead(t, w, "also backwards", "1@$$s", codes.OK, query("$$s", "end", huge, backwards))
-	for _, broken := range []string{`{"$maxCount":`, `{"$maxCount":"3"}`, `{"$maxCount":-1}`, `{"$tb":-1,"$maxCount":1}`, `[]`, `7`} {
+	for _, broken := range []string{`{"$maxCount":`, `{"$maxCount":"3"}`, `{"$maxCount":-1}`, `{"$tb":-1,"$maxCount":1}`, `[]`, `7`, `{"$MAXCOUNT":1}`, `{"$maxCount":9,"$MaxCount":1,"$TB":4}`} {
 		w.describe("s", broken)
 		wantRead(t, w, "no limits by "+broken, "0@s 1@s 2@s 3@s 4@s", codes.OK, query("s", "start", huge))
 	}

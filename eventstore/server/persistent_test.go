@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/annalhq/annal/eventstore/server"
 	"github.com/annalhq/annal/eventstore/server/servertest"
 )
 
@@ -566,6 +567,25 @@ func TestNamesThatAreHardToSend(t *testing.T) {
 		info, err := c.GetPersistentSubscriptionInfo(within(t), name, name, esdb.GetPersistentSubscriptionOptions{})
 		if err != nil || info.EventSource != name || info.GroupName != name {
 			t.Errorf("%q: %+v %v", name, info, err)
+		}
+	}
+}
+
+// "a" with the group "b::c" and "a::b" with "c" would keep their checkpoints and parked messages in the same streams.
+func TestTwoGroupsNeverShareTheirStreams(t *testing.T) {
+	c := connect(t, servertest.Start(t))
+	createGroup(t, c, "a", "b::c", esdb.Start{}, settings(nil))
+	err := c.CreatePersistentSubscription(within(t), "a::b", "c", esdb.PersistentStreamSubscriptionOptions{Settings: settings(nil)})
+	if codeOf(err) != esdb.ErrorCodeResourceAlreadyExists {
+		t.Errorf("another group of the same name: %v", err)
+	}
+}
+
+// Some clients say "never" by the largest number of ticks there is. It must fit where durations are counted in nanoseconds.
+func TestATimeoutWithoutEndIsLong(t *testing.T) {
+	for ticks, want := range map[int64]int64{math.MaxInt64: math.MaxInt32, 1: 1, 10_000: 1, 10_001: 2, 0: 0, -1: -1} {
+		if got := server.Milliseconds(0, ticks); got != want {
+			t.Errorf("%d ticks are %d ms, want %d", ticks, got, want)
 		}
 	}
 }

@@ -238,3 +238,16 @@ func TestTheOfficialClientHearsCaughtUpAndTombstones(t *testing.T) {
 		t.Fatalf("%+v", e)
 	}
 }
+
+// Metadata may hide what was not written yet, and show it again before it is: who follows the stream must not have passed it over.
+func TestATruncationBeyondTheEndPassesNothingOver(t *testing.T) {
+	w := onTheWire(t)
+	w.must("s", "none", 0, 1)
+	want, _ := w.follow(query("s", "start", -1))
+	want("confirmed", "0@s", "1@s", "caught-up")
+	w.describe("s", `{"$tb":1000}`)
+	w.must("s", 1, 2)
+	w.describe("s", `{}`)
+	w.must("s", 2, 3)
+	want("3@s")
+}

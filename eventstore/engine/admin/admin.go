@@ -27,6 +27,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -171,7 +172,7 @@ var backupName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 // CheckName returns an invalid fault for what can't name a backup.
 func CheckName(name string) error {
-	if !backupName.MatchString(name) {
+	if !backupName.MatchString(name) || strings.HasSuffix(name, ".partial") {
 		return fault.Newf(fault.Invalid, "BACKUP_NAME", "%q can't name a backup: give letters, digits, '.', '_' and '-'; it is written below ANNAL_EVENTSTORE_BACKUPS", name)
 	}
 	return nil
