@@ -134,9 +134,10 @@ func (r *runner) all(ctx context.Context) error {
 	})
 }
 
-// each does step for 0 to n-1, at most width at the same time, and stops at the first fault.
-func (r *runner) each(ctx context.Context, n, width int, step func(context.Context, int) error) error {
-	group, ctx := errgroup.WithContext(ctx)
+// each does step for 0 to n-1, at most width at the same time, and stops at the first fault. Steps that were not begun since the caller's context
+// ended are a fault too, also if those before them went well: an import that was interrupted must not say that it finished.
+func (r *runner) each(caller context.Context, n, width int, step func(context.Context, int) error) error {
+	group, ctx := errgroup.WithContext(caller)
 	group.SetLimit(width)
 	for i := range n {
 		if ctx.Err() != nil {
@@ -144,7 +145,10 @@ func (r *runner) each(ctx context.Context, n, width int, step func(context.Conte
 		}
 		group.Go(func() error { return step(ctx, i) })
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return caller.Err()
 }
 
 func (r *runner) product(ctx context.Context, i int) error {
