@@ -13,7 +13,7 @@
 // How an append travels: callers queue their requests, and whoever finds nobody leading takes the queue, decides every
 // request against the streams' heads, writes one Pebble batch without waiting for its fsync, hands the lead on, and only
 // then waits. So one goroutine at a time decides, while fsyncs overlap with the next decisions, and no goroutine of ours
-// outlives a call, save those that Close ends (linker, floor):
+// outlives a call, save those that Close ends (linker, floor, filter):
 //
 //	Append --> queue --> leader: decide, batch, WAL --+--> next leader
 //	                                                  +--> fsync --> visible --> wake readers --> answer
@@ -66,6 +66,7 @@ type Config struct {
 
 	readOnly bool // OpenReadOnly
 	noLinks  bool // link streams stay empty: the other side of a comparison
+	names    int  // that the filters read when the log is opened; 0: their limits
 }
 
 func (c Config) withDefaults() Config {
@@ -117,7 +118,9 @@ type DB struct {
 	tidying sync.Mutex  // held by the one Scavenge in progress
 	saving  sync.Mutex  // held by the one Backup or ArchiveTail in progress
 
-	described described // streams that may have metadata
+	described *filter        // names of streams that may have metadata
+	known     *filter        // names of streams that may be there
+	loading   sync.WaitGroup // of known
 
 	mu      sync.RWMutex // held for reading by every call in progress, for writing by Close
 	closed  bool
@@ -158,6 +161,9 @@ func open(dir string, cfg Config) (*DB, error) {
 		return nil, joinClose(err, p)
 	}
 	go db.links.run()
+	if !cfg.readOnly {
+		db.loading.Go(db.learn)
+	}
 	return db, nil
 }
 
@@ -171,7 +177,8 @@ func (db *DB) begin() error {
 	if err := checkFloor(db.cfg.FS, db.dir, last); err != nil {
 		return err
 	}
-	if err := db.described.load(db.pebble); err != nil {
+	db.described, db.known = db.cfg.filters()
+	if err := db.described.load(db.pebble, nil); err != nil {
 		return err
 	}
 	swept, err := loadSwept(db.pebble)
@@ -190,6 +197,13 @@ func (db *DB) begin() error {
 	return db.register(db.cfg.Registerer)
 }
 
+// learn fills the filter of names, which takes longer than Open may.
+func (db *DB) learn() {
+	if err := db.known.load(db.pebble, db.closing); err != nil {
+		db.cfg.Logger.Warn("event store: the names of the streams can't be read; each is looked up on the disk", "error", err)
+	}
+}
+
 // Close waits for the calls in progress, lets later ones fail with ErrClosed, moves what is only in the write-ahead log into tables,
 // and closes the files. Watchers are woken by Done.
 func (db *DB) Close() error {
@@ -202,6 +216,7 @@ func (db *DB) Close() error {
 	close(db.closing)
 	db.floor.stop()
 	<-db.links.done
+	db.loading.Wait()
 	if db.cfg.readOnly {
 		return fault.Wrap(db.pebble.Close(), fault.Internal, "STORE_CLOSE", "the event store's files did not close cleanly")
 	}

@@ -63,5 +63,14 @@ var (
 	AppendLinkMark   = appendLinkMark
 )
 
-// LimitDescribed makes the filter of streams with metadata give up earlier.
-func LimitDescribed(db *DB, names int) { db.described.limit = names }
+// LimitNames makes the filters of names give up earlier.
+func LimitNames(cfg Config, names int) Config {
+	cfg.names = names
+	return cfg
+}
+
+// Filtered waits until the names of the log have been read, and reports whether the filter of streams that are there says "no" to others.
+func Filtered(db *DB) bool {
+	db.loading.Wait()
+	return !db.known.vague.Load()
+}

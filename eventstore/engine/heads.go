@@ -75,6 +75,7 @@ func (hs *heads) load(stream string) (state, error) {
 
 // born takes note of a stream that gets its first event.
 func (hs *heads) born(h *head, stream string) {
+	hs.db.known.add(stream)
 	if parent, ok := strings.CutPrefix(stream, MetadataPrefix); ok {
 		hs.db.described.add(parent)
 		hs.streams.put(stream, h)
@@ -180,6 +181,9 @@ func (c *commits) settle(h *head) {
 
 // streamID returns the id of a stream, 0 if it has no event.
 func (db *DB) streamID(stream string) (Position, error) {
+	if !db.known.may(stream) {
+		return 0, nil
+	}
 	value, closer, err := db.pebble.Get(appendNameKey(make([]byte, 0, 64), stream))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 0, nil

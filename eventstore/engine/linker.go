@@ -21,7 +21,7 @@ const (
 
 	// Looks are at least so far apart, so that under load one covers many appends: a look costs about as much as thirty links. What is
 	// appended to a quiet store is looked at immediately.
-	linkPace = time.Millisecond
+	linkPace = 10 * time.Millisecond
 )
 
 // linker builds the index behind the link streams: one goroutine, begun by Open and ended by Close, that follows the log. It looks at

@@ -30,25 +30,25 @@ func BenchmarkCatchUp(b *testing.B) {
 		}
 	}
 	b.ResetTimer()
-	inTurns(b, func() float64 { return catchUp(b, bareClient, total) }, func() float64 { return catchUp(b, c, total) })
+	inTurns(b, func() measured { return catchUp(b, bareClient, total) }, func() measured { return catchUp(b, c, total) })
 }
 
-func catchUp(b *testing.B, c *esdb.Client, total int) float64 {
-	begun := time.Now()
-	s, err := c.SubscribeToAll(context.Background(), esdb.SubscribeToAllOptions{From: esdb.Start{}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for n := 0; n < total; {
-		if e := s.Recv(); e.EventAppeared != nil {
-			n++
-		} else if e.SubscriptionDropped != nil {
-			b.Fatal(e.SubscriptionDropped.Error)
+func catchUp(b *testing.B, c *esdb.Client, total int) measured {
+	return measure(func() int {
+		s, err := c.SubscribeToAll(context.Background(), esdb.SubscribeToAllOptions{From: esdb.Start{}})
+		if err != nil {
+			b.Fatal(err)
 		}
-	}
-	rate := float64(total) / time.Since(begun).Seconds()
-	_ = s.Close()
-	return rate
+		defer s.Close()
+		for n := 0; n < total; {
+			if e := s.Recv(); e.EventAppeared != nil {
+				n++
+			} else if e.SubscriptionDropped != nil {
+				b.Fatal(e.SubscriptionDropped.Error)
+			}
+		}
+		return total
+	})
 }
 
 // BenchmarkAppend appends one event at a time through the official client, 64 at once, to our server and to one that does nothing but the
@@ -60,16 +60,16 @@ func BenchmarkAppend(b *testing.B) {
 			_, bareClient := startBare(b)
 			write := func(c *esdb.Client) func(int) error {
 				return func(w int) error {
-					stream := fmt.Sprintf("order-%d", w)
+					stream, expected := fmt.Sprintf("order-%d", w), esdb.ExpectedRevision(esdb.Any{})
 					if kind == "new" {
-						stream = "order-" + uuid.NewString()
+						stream, expected = "order-"+uuid.NewString(), esdb.NoStream{}
 					}
-					_, err := c.AppendToStream(context.Background(), stream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, payload())
+					_, err := c.AppendToStream(context.Background(), stream, esdb.AppendToStreamOptions{ExpectedRevision: expected}, payload())
 					return err
 				}
 			}
 			b.ResetTimer()
-			inTurns(b, func() float64 { return perSecond(b, 64, write(bareClient)) }, func() float64 { return perSecond(b, 64, write(c)) })
+			inTurns(b, func() measured { return perSecond(b, 64, write(bareClient)) }, func() measured { return perSecond(b, 64, write(c)) })
 		})
 	}
 }

@@ -3,7 +3,11 @@ package server
 import "maps"
 
 // Served are the calls that the server answers with a handler of its own.
-func (s *Server) Served() map[string]bool { return methods(s.grpc) }
+func (s *Server) Served() map[string]bool {
+	g := s.transport()
+	defer g.Stop()
+	return methods(g)
+}
 
 // HasRule reports whether the table of rights knows the call.
 func HasRule(method string) bool { _, ok := rules[method]; return ok }

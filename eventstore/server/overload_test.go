@@ -355,10 +355,15 @@ func TestBatchesThatNeverEndAreBounded(t *testing.T) {
 		}
 		held = append(held, b)
 	}
-	// Until all of that has arrived the store may still answer; then it refuses, and says so in each of the two ways.
+	// Until all of that has arrived the store may still answer, and an append that is being answered may be what there was no memory for one
+	// of them: so there is another after each answer. Then it refuses, and says so in each of the two ways.
 	other := streams.NewStreamsClient(conns[1])
-	for err = nil; status.Code(err) != codes.ResourceExhausted; {
-		if _, _, err = appendOf(within(t), other, appendTo("order-1"), proposing("t", make([]byte, 1_000_000))); err != nil && status.Code(err) != codes.ResourceExhausted {
+	for {
+		_, _, err = appendOf(within(t), other, appendTo("order-1"), proposing("t", make([]byte, 1_000_000)))
+		if status.Code(err) == codes.ResourceExhausted {
+			break
+		}
+		if err := errors.Join(err, unfinished(t, held[0], 1_000_000, false)); err != nil {
 			t.Fatal(err)
 		}
 	}

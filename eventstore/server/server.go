@@ -59,6 +59,7 @@ const (
 	defaultKeepAlive  = 10 * time.Second
 	maxHeaders        = 64 << 10 // bytes of one call's
 	spareStreams      = 256
+	streamWorkers     = 64
 
 	defaultMaxConnections = 4096
 	defaultMaxCalls       = 16 << 10
@@ -143,7 +144,6 @@ type Server struct {
 	db       *engine.DB
 	cfg      Config
 	instance [16]byte // this start of the node, told by gossip
-	grpc     *grpc.Server
 	groups   *groupRegistry
 	gate     *gate
 	tls      *certificate // nil: none
@@ -165,10 +165,6 @@ func New(db *engine.DB, cfg Config) (*Server, error) {
 	s.appends.limit = cfg.AppendMemory
 	s.gate = &gate{log: cfg.Logger, max: int64(cfg.MaxCalls)}
 	_, _ = rand.Read(s.instance[:])
-	options := append(s.options(),
-		grpc.UnaryInterceptor(s.gate.unary),
-		grpc.StreamInterceptor(s.gate.stream),
-	)
 	if cfg.TLSCert != "" {
 		var err error
 		if s.tls, err = loadCertificate(cfg.TLSCert, cfg.TLSKey, cfg.Logger); err != nil {
@@ -177,15 +173,23 @@ func New(db *engine.DB, cfg Config) (*Server, error) {
 		if s.gate.users, err = access.Open(cfg.Users, cfg.Logger); err != nil {
 			return nil, err
 		}
-		options = append(options, grpc.Creds(credentials.NewTLS(s.tls.config())))
 	}
 	s.groups = &groupRegistry{s: s}
-	s.grpc = grpc.NewServer(options...)
-	streams.RegisterStreamsServer(s.grpc, s)
-	persistent.RegisterPersistentSubscriptionsServer(s.grpc, &persistentSubscriptions{s: s, groups: s.groups})
-	serverfeatures.RegisterServerFeaturesServer(s.grpc, features{})
-	gossip.RegisterGossipServer(s.grpc, gossiper{s: s})
 	return s, nil
+}
+
+// transport makes what answers calls. It has goroutines until it is stopped.
+func (s *Server) transport() *grpc.Server {
+	options := append(s.options(), grpc.UnaryInterceptor(s.gate.unary), grpc.StreamInterceptor(s.gate.stream))
+	if s.tls != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(s.tls.config())))
+	}
+	g := grpc.NewServer(options...)
+	streams.RegisterStreamsServer(g, s)
+	persistent.RegisterPersistentSubscriptionsServer(g, &persistentSubscriptions{s: s, groups: s.groups})
+	serverfeatures.RegisterServerFeaturesServer(g, features{})
+	gossip.RegisterGossipServer(g, gossiper{s: s})
+	return g
 }
 
 // Subscriptions is how many catch-up subscriptions are open.
@@ -200,6 +204,8 @@ func (s *Server) options() []grpc.ServerOption {
 		// Of one connection: some more than of all, since a call beyond it waits at the client and one beyond MaxCalls is told why.
 		grpc.MaxConcurrentStreams(uint32(min(s.cfg.MaxCalls+spareStreams, math.MaxInt32))), //nolint:gosec // bounded
 		grpc.ConnectionTimeout(s.cfg.KeepAlive),
+		// Short calls find a goroutine whose stack has grown already. When all are taken, by subscriptions say, a call gets one of its own.
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.UnknownServiceHandler(unknownService),
 		// Clients ping every 10 s, also when idle; without this grpc-go would hang up on them for it.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
@@ -215,7 +221,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err := s.cfg.Permits(l.Addr()); err != nil {
 		return err
 	}
-	s.gate.served = methods(s.grpc)
+	transport := s.transport()
+	defer transport.Stop()
+	s.gate.served = methods(transport)
 	looking, stopLooking := context.WithCancel(ctx)
 	var looks sync.WaitGroup
 	looks.Go(func() { s.recheck(looking) })
@@ -223,18 +231,17 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer stopLooking()
 	served := make(chan error, 1)
 	go func() {
-		served <- s.grpc.Serve(&bounded{Listener: l, log: s.cfg.Logger, limit: int64(s.cfg.MaxConnections)})
+		served <- transport.Serve(&bounded{Listener: l, log: s.cfg.Logger, limit: int64(s.cfg.MaxConnections)})
 	}()
 	select {
 	case err := <-served:
 		close(s.stopping)
-		s.grpc.Stop()
 		return fault.Wrap(err, fault.Unavailable, "LISTENER_FAILED", "the event store no longer accepts connections")
 	case <-ctx.Done():
 	}
 	close(s.stopping)
-	late := time.AfterFunc(s.cfg.Grace, s.grpc.Stop)
-	s.grpc.GracefulStop()
+	late := time.AfterFunc(s.cfg.Grace, transport.Stop)
+	transport.GracefulStop()
 	late.Stop()
 	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fault.Wrap(err, fault.Unavailable, "LISTENER_FAILED", "the event store no longer accepts connections")
