@@ -28,24 +28,6 @@ import (
 // maxMessage is the largest answer taken: what all official clients take.
 const maxMessage = 17 << 20
 
-var errURL = fault.New(fault.Invalid, "STORE_URL_MALFORMED",
-	"the event store's URL must look like esdb://host:2113?tls=false, esdb+discover://name:2113 or esdb://a:2113,b:2113,c:2113 with known settings")
-
-// parseTarget reads a connection string. The parser's own errors may quote the password, so none is kept.
-func parseTarget(url string) (*esdb.Configuration, error) {
-	for _, alias := range []string{"kurrentdb", "kurrent"} {
-		if rest, ok := strings.CutPrefix(url, alias); ok && (strings.HasPrefix(rest, "://") || strings.HasPrefix(rest, "+discover://")) {
-			url = "esdb" + rest
-		}
-	}
-	target, err := esdb.ParseConnectionString(url)
-	if err != nil || target.Validate() != nil {
-		return nil, errURL
-	}
-	target.Logger = stopWhenAway
-	return target, nil
-}
-
 // node is the member of the store that was found, with an open connection to it.
 type node struct {
 	address     string
