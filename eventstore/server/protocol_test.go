@@ -213,6 +213,7 @@ func TestReadsThatMakeNoSense(t *testing.T) {
 		"no count":               {StreamOption: all, UuidOption: structured},
 		"no source":              {CountOption: count, UuidOption: structured},
 		"subscription backwards": {StreamOption: all, CountOption: subscription, UuidOption: structured, ReadDirection: streams.ReadReq_Options_Backwards},
+		"a direction of no kind": {StreamOption: all, CountOption: count, UuidOption: structured, ReadDirection: 7},
 		"malformed regex":        {StreamOption: all, CountOption: count, UuidOption: structured, FilterOption: regex("(")},
 		"empty filter":           {StreamOption: all, CountOption: count, UuidOption: structured, FilterOption: regex("")},
 		"unnamed stream": {CountOption: count, UuidOption: structured, StreamOption: &streams.ReadReq_Options_Stream{

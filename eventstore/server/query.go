@@ -32,7 +32,13 @@ func parseQuery(req *streams.ReadReq) (*query, error) {
 		return nil, invalid("the read has no options")
 	}
 	q := &query{resolve: o.GetResolveLinks(), compat: o.GetControlOption().GetCompatibility()}
-	q.dir = engine.Direction(o.GetReadDirection() == streams.ReadReq_Options_Backwards)
+	switch o.GetReadDirection() {
+	case streams.ReadReq_Options_Forwards:
+	case streams.ReadReq_Options_Backwards:
+		q.dir = engine.Backwards
+	default: // a number of a later protocol, which may mean anything
+		return nil, invalid("read_direction is neither Forwards nor Backwards")
+	}
 	switch o.GetUuidOption().GetContent().(type) {
 	case *streams.ReadReq_Options_UUIDOption_Structured:
 	case *streams.ReadReq_Options_UUIDOption_String_:
@@ -100,6 +106,7 @@ func (q *query) parseStream(o *streams.ReadReq_Options_StreamOptions) error {
 func (q *query) parseAll(o *streams.ReadReq_Options_AllOptions) error {
 	switch p := o.GetAllOption().(type) {
 	case *streams.ReadReq_Options_AllOptions_Position:
+		// On the wire 0 and a number that is missing are the same (proto3), so a position that says nothing is the one before the first event.
 		q.position, q.after = engine.Position(p.Position.GetCommitPosition()), true
 	case *streams.ReadReq_Options_AllOptions_Start:
 	case *streams.ReadReq_Options_AllOptions_End:

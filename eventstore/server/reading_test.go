@@ -97,6 +97,8 @@ func TestReadsOfTheLog(t *testing.T) {
 		"whole":                                  {"0@a-1 1@a-1 0@b-1 0@a-2", query("", "start", huge)},
 		"nothing":                                {"", query("", "start", 0)},
 		"from a position, inclusive":             {"1@a-1 0@b-1", query("", 2, 2)},
+		"from 0, as a position without numbers":  {"0@a-1 1@a-1 0@b-1 0@a-2", query("", 0, huge)},
+		"backwards from 0":                       {"", query("", 0, huge, backwards)},
 		"from beyond the end":                    {"", query("", 1000, huge)},
 		"forwards from the end":                  {"", query("", "end", huge)},
 		"backwards from the end":                 {"0@a-2 0@b-1", query("", "end", 2, backwards)},
