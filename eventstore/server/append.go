@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
@@ -24,7 +23,10 @@ func (s *Server) Append(in streams.Streams_AppendServer) error {
 	if target == "$all" {
 		return refuseAccess(ctx, "$all can't be written to")
 	}
-	p := proposal{limit: s.cfg.MaxAppend, memory: &s.appends}
+	if err := engine.CheckStream(target); err != nil {
+		return invalid(err.Error()) // at once: a name of 16 MiB would be held until the append is complete
+	}
+	p := proposal{limit: s.cfg.MaxAppend, memory: &s.appends, patience: s.cfg.WriteTimeout}
 	defer p.release()
 	for {
 		m, err := in.Recv()
@@ -41,12 +43,16 @@ func (s *Server) Append(in streams.Streams_AppendServer) error {
 			return s.malformed(ctx, err)
 		}
 	}
-	if r := s.mayWrite(ctx, target, p.events); r != nil {
+	events, err := p.complete()
+	if err != nil {
+		return s.malformed(ctx, err)
+	}
+	if r := s.mayWrite(ctx, target, events); r != nil {
 		return r.err(ctx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.WriteTimeout)
 	defer cancel()
-	done, err := s.db.Append(ctx, target, expected, p.events)
+	done, err := s.db.Append(ctx, target, expected, events)
 	var wrong *engine.RevisionError
 	switch {
 	case errors.As(err, &wrong):
@@ -92,70 +98,6 @@ func expectation(o revisionOption) engine.Expected {
 	return engine.Exactly(engine.Revision(o.GetRevision()))
 }
 
-// Reasons to refuse a proposed message.
-var (
-	errTooLarge   = errors.New("the append exceeds the maximum append size")
-	errProperties = errors.New("an event lacks type or content-type")
-	errID         = errors.New("an event has no id, or a malformed or zero one")
-	errType       = fmt.Errorf("an event's type has more than %d bytes", maxType)
-	errBusy       = errors.New("Server Is Too Busy: the appends in progress hold too much memory") //nolint:staticcheck // the protocol's own words
-)
-
-const (
-	maxType       = 4096 // bytes of an event's type, as of a stream's name
-	eventOverhead = 128  // bytes that an event costs in memory beside what it holds
-)
-
-// proposed is a proposed message of Append or BatchAppend.
-type proposed interface {
-	GetId() *shared.UUID
-	GetMetadata() map[string]string
-	GetCustomMetadata() []byte
-	GetData() []byte
-}
-
-// proposal collects the events of one append within its limit.
-type proposal struct {
-	limit  int
-	size   int
-	events []engine.Event
-	memory *budget
-	held   int64 // of memory
-}
-
-// release gives back what the proposal holds of the budget. The proposal is of no use then.
-func (p *proposal) release() {
-	p.memory.give(p.held)
-	p.held, p.events = 0, nil
-}
-
-func (p *proposal) add(m proposed) error {
-	id, ok := parseID(m.GetId())
-	if !ok {
-		return errID
-	}
-	kind, content := m.GetMetadata()["type"], m.GetMetadata()["content-type"]
-	if kind == "" || content == "" {
-		return errProperties
-	}
-	if len(kind) > maxType {
-		return errType
-	}
-	size := len(m.GetData()) + len(m.GetCustomMetadata()) + 2*len(kind)
-	if p.size+size > p.limit {
-		return errTooLarge
-	}
-	if !p.memory.take(int64(size) + eventOverhead) {
-		return errBusy
-	}
-	p.size += size
-	p.held += int64(size) + eventOverhead
-	p.events = append(p.events, engine.Event{
-		ID: id, Type: kind, JSON: content == contentJSON, Metadata: m.GetCustomMetadata(), Data: m.GetData(),
-	})
-	return nil
-}
-
 func (s *Server) malformed(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, errTooLarge):
@@ -164,6 +106,8 @@ func (s *Server) malformed(ctx context.Context, err error) error {
 		return refuseProperties(ctx)
 	case errors.Is(err, errBusy):
 		return status.Error(codes.ResourceExhausted, err.Error())
+	case errors.Is(err, errUnfinished):
+		return status.Error(codes.Aborted, err.Error())
 	}
 	return invalid(err.Error())
 }

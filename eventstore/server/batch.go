@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -105,10 +106,10 @@ func (b *batch) accept(m *streams.BatchAppendReq) error {
 	}
 	item := b.open[id]
 	if item == nil {
-		item = &batchItem{correlation: m.GetCorrelationId(), proposal: proposal{limit: b.s.cfg.MaxAppend, memory: &b.s.appends}}
+		item = &batchItem{correlation: m.GetCorrelationId(), proposal: proposal{limit: b.s.cfg.MaxAppend, memory: &b.s.appends, patience: b.s.cfg.WriteTimeout}}
 	}
 	if m.GetOptions() != nil {
-		item.options = m.GetOptions()
+		item.take(m.GetOptions())
 	}
 	before := item.proposal.size
 	for _, p := range m.GetProposedMessages() {
@@ -127,6 +128,16 @@ func (b *batch) accept(m *streams.BatchAppendReq) error {
 	delete(b.open, id)
 	b.size -= item.proposal.size
 	return b.begin(item)
+}
+
+// take takes the options. Of a name that can't be a stream's only the beginning is kept, to be answered with: it may have 16 MiB.
+func (i *batchItem) take(o *streams.BatchAppendReq_Options) {
+	i.options = o
+	name := o.GetStreamIdentifier().GetStreamName()
+	if err := engine.CheckStream(string(name)); err != nil {
+		i.options = &streams.BatchAppendReq_Options{StreamIdentifier: streamIdentifier(string(name[:min(len(name), maxType)])), ExpectedStreamPosition: o.GetExpectedStreamPosition()}
+		i.err = cmp.Or(i.err, err)
+	}
 }
 
 // add adds an event to its append. If there is no memory left it waits for the appends of this stream that are being written, which
@@ -162,7 +173,11 @@ func (b *batch) begin(item *batchItem) error {
 	case tooLate(item.options):
 		return b.send(b.refused(item, detailed(codes.DeadlineExceeded, "Timeout", &shared.Timeout{})))
 	}
-	if r := b.s.mayWrite(b.io.Context(), stream, item.proposal.events); r != nil {
+	events, err := item.proposal.complete()
+	if err != nil {
+		return b.send(b.refused(item, b.malformed(err)))
+	}
+	if r := b.s.mayWrite(b.io.Context(), stream, events); r != nil {
 		return b.send(b.refused(item, r.detailed()))
 	}
 	select {
@@ -170,7 +185,7 @@ func (b *batch) begin(item *batchItem) error {
 	case <-b.io.Context().Done():
 		return b.io.Context().Err()
 	}
-	ticket, err := b.s.db.Begin(stream, batchExpectation(item.options), item.proposal.events)
+	ticket, err := b.s.db.Begin(stream, batchExpectation(item.options), events)
 	if err != nil {
 		<-b.slots
 		return b.send(b.answer(item, stream, engine.Appended{}, err))
@@ -308,6 +323,9 @@ func (b *batch) malformed(err error) *statuspb.Status {
 	}
 	if errors.Is(err, errBusy) {
 		return &statuspb.Status{Code: int32(codes.ResourceExhausted), Message: err.Error()}
+	}
+	if errors.Is(err, errUnfinished) {
+		return detailed(codes.DeadlineExceeded, "Timeout", &shared.Timeout{})
 	}
 	return badRequest(err.Error())
 }

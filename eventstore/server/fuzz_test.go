@@ -102,7 +102,7 @@ func FuzzAppendRequest(f *testing.F) {
 		ExpectedStreamRevision: &streams.AppendReq_Options_Revision{Revision: 1<<64 - 2}}}}))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		memory := &budget{limit: 1 << 16}
-		p := proposal{limit: 1 << 20, memory: memory}
+		p := proposal{limit: 1 << 20, memory: memory, patience: time.Hour}
 		take := func(m proposed) {
 			known, held := len(p.events), memory.used.Load()
 			if err := p.add(m); err != nil {
