@@ -164,8 +164,14 @@ func TestWhoMayCallWhat(t *testing.T) {
 func TestTheOfficialClientIsToldAsItsOwnServerTells(t *testing.T) {
 	s := servertest.StartSecured(t, servertest.Someone("shop", "writer"), servertest.Someone("relay", "reader"))
 	appendAs := func(url string) error {
-		_, err := connect(t, url).AppendToStream(within(t), "order-1", esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, numbered(1))
-		return err
+		c := connect(t, url)
+		for {
+			_, err := c.AppendToStream(within(t), "order-1", esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, numbered(1))
+			if err != nil && strings.Contains(err.Error(), "could not send append request") {
+				continue // it was refused before it had sent everything: then the client doesn't look why
+			}
+			return err
+		}
 	}
 	if err := appendAs(s.As("shop")); err != nil {
 		t.Error(err)

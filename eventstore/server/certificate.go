@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/annalhq/annal/internal/fault"
 )
@@ -25,8 +26,11 @@ type certificate struct {
 // loadCertificate reads the two files. Fault: TLS_UNREADABLE.
 func loadCertificate(cert, key string, log *slog.Logger) (*certificate, error) {
 	c := &certificate{cert: cert, key: key, log: log}
-	_, err := c.load()
-	return c, err
+	if _, err := c.load(); err != nil {
+		return nil, err
+	}
+	c.warn()
+	return c, nil
 }
 
 func (c *certificate) load() (changed bool, err error) {
@@ -51,6 +55,17 @@ func (c *certificate) load() (changed bool, err error) {
 	return true, nil
 }
 
+// warn says what makes the certificate worth little. It is no reason to refuse: secrets of some systems are mounted so, and a store that is
+// down for a date helps nobody.
+func (c *certificate) warn() {
+	if info, err := os.Stat(c.key); err == nil && info.Mode().Perm()&0o004 != 0 {
+		c.log.Warn("event store: everybody on this machine may read the key of the certificate; chmod 600 it", "file", c.key)
+	}
+	if ends := c.now.Load().Leaf.NotAfter; !time.Now().Before(ends) {
+		c.log.Error("event store: the certificate has expired, clients will refuse it; put a new one in its place, a restart is not needed", "expired", ends)
+	}
+}
+
 func unreadable(err error) error {
 	return fault.Wrap(err, fault.Invalid, "TLS_UNREADABLE", "the TLS certificate or its key can't be read")
 }
@@ -63,6 +78,7 @@ func (c *certificate) refresh() {
 	case err == nil && changed:
 		c.complain = ""
 		c.log.Info("event store: the certificate was renewed", "expires", c.now.Load().Leaf.NotAfter)
+		c.warn()
 	case err == nil:
 		c.complain = ""
 	case err.Error() != c.complain:

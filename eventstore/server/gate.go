@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,12 +29,15 @@ import (
 //	a right that is missing, also for want of a name -> PERMISSION_DENIED, access-denied
 //
 // When a user is changed or removed what it has open ends with UNAUTHENTICATED: a read after its page, a subscription that waits and a
-// stream of appends at once, an append with its next message. An append that is being written is answered as it is, if it still can be.
+// stream of appends at once, an append with its next message. What is being written is answered as it is, if it still can be.
+//
+// Every call passes it as a stream (single.go), before its first message is read.
 type gate struct {
 	users *access.Users // nil: no TLS, so no credentials; everybody may do everything
 	log   *slog.Logger
 	max   int64
 	calls atomic.Int64 // in progress, the open ones aside
+	doors atomic.Int64 // calls whose password is being checked, bounded as the others are
 	// served are the calls that have a handler, and not just the one that answers for services that aren't there.
 	served map[string]bool
 	no     complaints
@@ -54,18 +58,6 @@ func (g *gate) caller(ctx context.Context) access.Principal {
 	return access.Anonymous()
 }
 
-func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	who, leave, err := g.admit(ctx, info.FullMethod)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
-	if !g.secure() {
-		return handler(ctx, req)
-	}
-	return handler(context.WithValue(ctx, principalKey{}, who), req)
-}
-
 func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	who, leave, err := g.admit(ss.Context(), info.FullMethod)
 	if err != nil {
@@ -75,10 +67,11 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	if !g.secure() {
 		return handler(srv, ss)
 	}
-	ctx, cancel := context.WithCancelCause(context.WithValue(ss.Context(), principalKey{}, who))
+	began := context.WithValue(ss.Context(), principalKey{}, who)
+	ctx, cancel := context.WithCancelCause(began)
 	defer cancel(nil)
 	defer context.AfterFunc(who.Valid(), func() { cancel(access.ErrRevoked) })()
-	err = handler(srv, &watched{ServerStream: ss, ctx: ctx})
+	err = handler(srv, &watched{ServerStream: ss, ctx: ctx, began: began})
 	// Of an append any end but cancellation says more: what became of it.
 	if gone := revoked(ctx); gone != nil && err != nil && (status.Code(err) == codes.Canceled || rules[info.FullMethod] == access.Read) {
 		return gone
@@ -86,26 +79,29 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	return err
 }
 
-// admit returns who calls, and what to do when the call has ended; or why it may not begin.
+// admit returns who calls, and what to do when the call has ended; or why it may not begin. Who has not been let in takes no place of
+// those who were.
 func (g *gate) admit(ctx context.Context, method string) (who access.Principal, leave func(), err error) {
-	need, known := rules[method]
-	if known && need == open {
-		leave = func() {}
-	} else {
-		if g.calls.Add(1) > g.max {
-			g.calls.Add(-1)
-			return who, nil, status.Error(codes.ResourceExhausted, "Server Is Too Busy: too many calls are in progress")
-		}
-		leave = func() { g.calls.Add(-1) }
-	}
 	if who, err = g.identify(ctx); err == nil {
 		err = g.allow(ctx, who, method)
 	}
 	if err != nil {
-		leave()
 		return who, nil, err
 	}
-	return who, leave, nil
+	if isOpen(method) {
+		return who, func() {}, nil
+	}
+	leave, err = g.enter(&g.calls)
+	return who, leave, err
+}
+
+// enter takes a place among those that n counts.
+func (g *gate) enter(n *atomic.Int64) (leave func(), err error) {
+	if n.Add(1) > g.max {
+		n.Add(-1)
+		return nil, status.Error(codes.ResourceExhausted, "Server Is Too Busy: too many calls are in progress")
+	}
+	return func() { n.Add(-1) }, nil
 }
 
 func (g *gate) allow(ctx context.Context, who access.Principal, method string) error {
@@ -137,9 +133,19 @@ func (g *gate) identify(ctx context.Context) (access.Principal, error) {
 	if !ok {
 		return access.Principal{}, status.Error(codes.Unauthenticated, "the credentials must be one header authorization: Basic base64(user:password)")
 	}
-	who, err := g.users.Check(ctx, name, password, host(ctx))
+	who, known := g.users.Known(name, password)
+	var err error
+	if !known {
+		leave, full := g.enter(&g.doors)
+		if full != nil {
+			return who, full
+		}
+		defer leave()
+		who, err = g.users.Check(ctx, name, password, network(ctx))
+	}
 	switch {
 	case err == nil:
+		welcome(ctx)
 		return who, nil
 	case errors.Is(err, access.ErrBusy):
 		return who, status.Error(codes.ResourceExhausted, "Server Is Too Busy: "+fault.MessageOf(err))
@@ -174,6 +180,26 @@ func host(ctx context.Context) string {
 	return h
 }
 
+// network is what a caller has one address of, and can't easily have many: the address in IPv4, the first half of it in IPv6.
+func network(ctx context.Context) string {
+	h := host(ctx)
+	if ip, err := netip.ParseAddr(h); err == nil && ip.Is6() && !ip.Is4In6() {
+		if whole, err := ip.WithZone("").Prefix(64); err == nil {
+			return whole.String()
+		}
+	}
+	return h
+}
+
+// welcome tells the connection of the call that its caller is known.
+func welcome(ctx context.Context) {
+	if p, ok := peer.FromContext(ctx); ok {
+		if v, ok := p.AuthInfo.(visitor); ok {
+			v.conn.loggedIn()
+		}
+	}
+}
+
 // revoked returns how a call ends whose user is no more, nil if that is not why it ends.
 func revoked(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), access.ErrRevoked) {
@@ -185,7 +211,8 @@ func revoked(ctx context.Context) error {
 // watched is a stream whose caller is looked at with each message that comes.
 type watched struct {
 	grpc.ServerStream
-	ctx context.Context // of the call, ends also when the caller must not go on
+	ctx   context.Context // of the call, ends also when the caller must not go on
+	began context.Context // of the call, ends with it alone
 }
 
 func (w *watched) Context() context.Context { return w.ctx }

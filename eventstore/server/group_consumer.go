@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
@@ -50,9 +51,18 @@ func newConsumer(ctx context.Context, size int, user string) *consumer {
 		c.from = p.Addr.String()
 	}
 	if names := metadata.ValueFromIncomingContext(ctx, "connection-name"); len(names) > 0 && names[0] != "" {
-		c.name = names[0]
+		c.name = shown(names[0])
 	}
 	return c
+}
+
+// maxName is how many bytes of a connection's name are told.
+const maxName = 256
+
+// shown makes text of what a client calls its connection. A header may hold any bytes; in an answer they would break it, and with it what
+// everybody else is told of the group.
+func shown(name string) string {
+	return strings.ToValidUTF8(name[:min(len(name), maxName)], "\uFFFD")
 }
 
 // push adds a message. If answers never come, messages time out and come again: what is no longer held is then thrown out.

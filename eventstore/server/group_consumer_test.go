@@ -1,7 +1,13 @@
 package server
 
 import (
+	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/persistent"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/annalhq/annal/eventstore/engine"
 	"github.com/annalhq/annal/eventstore/server/groups"
@@ -26,5 +32,17 @@ func TestAQueueThatNobodyEmptiesIsBounded(t *testing.T) {
 	}
 	if c.bytes != 0 || len(c.take()) != 0 {
 		t.Error("something is left")
+	}
+}
+
+// A header may hold any bytes; a name that is no text would break what everybody is told of the group.
+func TestANameOfAConnectionIsToldAsText(t *testing.T) {
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("connection-name", "caf\xe9 "+strings.Repeat("x", 60_000)))
+	c := newConsumer(ctx, 1, "")
+	if !utf8.ValidString(c.name) || len(c.name) > 300 || !strings.HasPrefix(c.name, "caf\uFFFD x") {
+		t.Errorf("%d bytes: %.40q", len(c.name), c.name)
+	}
+	if _, err := proto.Marshal(&persistent.SubscriptionInfo_ConnectionInfo{ConnectionName: c.name}); err != nil {
+		t.Error(err)
 	}
 }

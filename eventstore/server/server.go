@@ -60,6 +60,8 @@ const (
 	maxHeaders        = 64 << 10 // bytes of one call's
 	spareStreams      = 256
 	streamWorkers     = 64
+	callWindow        = 1 << 20 // bytes; the largest append by default
+	connWindow        = 4 << 20 // bytes on their way; given back when they arrive, whoever reads them
 
 	defaultMaxConnections = 4096
 	defaultMaxCalls       = 16 << 10
@@ -180,16 +182,16 @@ func New(db *engine.DB, cfg Config) (*Server, error) {
 
 // transport makes what answers calls. It has goroutines until it is stopped.
 func (s *Server) transport() *grpc.Server {
-	options := append(s.options(), grpc.UnaryInterceptor(s.gate.unary), grpc.StreamInterceptor(s.gate.stream))
+	options := append(s.options(), grpc.StreamInterceptor(s.gate.stream)) // every call is a stream (single.go)
 	if s.tls != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(s.tls.config())))
+		options = append(options, grpc.Creds(introducing{credentials.NewTLS(s.tls.config())}))
 	}
-	g := grpc.NewServer(options...)
+	g := registrar{grpc.NewServer(options...)}
 	streams.RegisterStreamsServer(g, s)
 	persistent.RegisterPersistentSubscriptionsServer(g, &persistentSubscriptions{s: s, groups: s.groups})
 	serverfeatures.RegisterServerFeaturesServer(g, features{})
 	gossip.RegisterGossipServer(g, gossiper{s: s})
-	return g
+	return g.Server
 }
 
 // Subscriptions is how many catch-up subscriptions are open.
@@ -201,6 +203,9 @@ func (s *Server) options() []grpc.ServerOption {
 		grpc.MaxSendMsgSize(maxSend),
 		grpc.ForceServerCodecV2(newWireCodec()),
 		grpc.MaxHeaderListSize(maxHeaders),
+		// What a client may send before somebody reads it. grpc-go would let it grow to 16 MiB for each call of a fast connection.
+		grpc.StaticStreamWindowSize(callWindow),
+		grpc.StaticConnWindowSize(connWindow),
 		// Of one connection: some more than of all, since a call beyond it waits at the client and one beyond MaxCalls is told why.
 		grpc.MaxConcurrentStreams(uint32(min(s.cfg.MaxCalls+spareStreams, math.MaxInt32))), //nolint:gosec // bounded
 		grpc.ConnectionTimeout(s.cfg.KeepAlive),
@@ -231,7 +236,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer stopLooking()
 	served := make(chan error, 1)
 	go func() {
-		served <- transport.Serve(&bounded{Listener: l, log: s.cfg.Logger, limit: int64(s.cfg.MaxConnections)})
+		served <- transport.Serve(&bounded{Listener: l, log: s.cfg.Logger, limit: s.cfg.MaxConnections, open: !s.gate.secure()})
 	}()
 	select {
 	case err := <-served:

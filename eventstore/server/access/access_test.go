@@ -352,3 +352,43 @@ func FuzzUsers(f *testing.F) {
 		}
 	})
 }
+
+// Hashes of a file may cost different times. If names that aren't there all cost the same, the time of an answer would tell them from users.
+func TestTheTimeOfAnAnswerTellsNoNames(t *testing.T) {
+	u, _, _ := file(t, cheap("shop", "writer", "correct"), cheap("audit", "reader", "correct"))
+	b := u.now.Load()
+	b.hashes[0].passes = 7 // the first user's is dearer
+	seen := map[uint32]int{}
+	for n := range 200 {
+		name := fmt.Sprint("stranger", n)
+		h := b.hashOf(name, &u.checker.key)
+		if again := b.hashOf(name, &u.checker.key); again.String() != h.String() {
+			t.Fatalf("%s costs %d and then %d", name, h.passes, again.passes)
+		}
+		seen[h.passes]++
+	}
+	if len(seen) != 2 || seen[7] < 50 || seen[7] > 150 {
+		t.Errorf("strangers cost %v", seen)
+	}
+	if h := b.hashOf("audit", &u.checker.key); h.String() != b.account("audit").hash.String() {
+		t.Error("a user is measured against another's hash")
+	}
+}
+
+func TestWhoWasHereIsKnownWithoutAHash(t *testing.T) {
+	u, _, _ := file(t, cheap("shop", "writer", "correct"))
+	if _, known := u.Known("shop", "correct"); known {
+		t.Error("known before the first login")
+	}
+	if _, err := u.Check(t.Context(), "shop", "correct", "10.0.0.1"); err != nil {
+		t.Fatal(err)
+	}
+	if p, known := u.Known("shop", "correct"); !known || p.Name != "shop" || !p.May(Append) {
+		t.Error(p, known)
+	}
+	for _, x := range [][2]string{{"shop", "wrong"}, {"shop", ""}, {"nobody", "correct"}, {"", ""}} {
+		if _, known := u.Known(x[0], x[1]); known {
+			t.Errorf("%q is known", x)
+		}
+	}
+}

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -107,7 +110,7 @@ type account struct {
 // A book is the content of a file at one time.
 type book struct {
 	accounts map[string]*account
-	stranger hashed // what a name that isn't there is measured against: the dearest of all
+	hashes   []hashed // of all, in the file's order; never empty once it is in force
 }
 
 // bind makes a book of users. Who stands in the old one with the same line keeps its account, and so what it has open.
@@ -131,15 +134,22 @@ func bind(users []User, old *book) (*book, error) {
 		a.Principal, a.revoke = Principal{Name: u.Name, rights: rights, valid: valid}, revoke
 		b.accounts[u.Name] = a
 	}
-	for _, a := range b.accounts {
-		if a.hash.cost() >= b.stranger.cost() {
-			b.stranger = a.hash
-		}
+	for _, u := range users {
+		b.hashes = append(b.hashes, b.accounts[u.Name].hash)
 	}
 	return b, nil
 }
 
-func (h hashed) cost() uint64 { return uint64(h.memory) * uint64(h.passes) }
+// hashOf returns what a password of the name is measured against. For a name that isn't there it is somebody's hash, the same each time:
+// hashes of a file may cost different times, and if all strangers cost the same, the time would tell who is none.
+func (b *book) hashOf(name string, key *[32]byte) hashed {
+	if a := b.account(name); a != nil {
+		return a.hash
+	}
+	m := hmac.New(sha256.New, key[:])
+	m.Write([]byte(name))
+	return b.hashes[binary.BigEndian.Uint64(m.Sum(nil))%uint64(len(b.hashes))]
+}
 
 func (b *book) account(name string) *account {
 	if b == nil {

@@ -86,8 +86,20 @@ func (s *Secured) url(name, password string) string {
 // Renew writes a new certificate for 127.0.0.1 and localhost, and returns its serial number.
 func (s *Secured) Renew(t testing.TB) *big.Int {
 	t.Helper()
+	return s.issue(t, time.Now().Add(24*time.Hour))
+}
+
+// Expire writes a certificate whose time is over.
+func (s *Secured) Expire(t testing.TB) {
+	t.Helper()
+	s.issue(t, time.Now().Add(-time.Minute))
+}
+
+func (s *Secured) issue(t testing.TB, until time.Time) *big.Int {
+	t.Helper()
 	key := newKey(t)
 	node := template("node")
+	node.NotAfter = until
 	node.IPAddresses, node.DNSNames = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, []string{"localhost"}
 	node.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	der, err := x509.CreateCertificate(rand.Reader, node, s.authority.cert, key.Public(), s.authority.key)
