@@ -225,22 +225,42 @@ func (w *watched) RecvMsg(m any) error {
 	return err
 }
 
-// complaints are logged at most once in a while: who can cause them could fill the disk.
+// complaints of a kind are logged at most once in a while: who can cause them could fill the disk. One kind hides no other.
 type complaints struct {
-	mu     sync.Mutex
+	mu   sync.Mutex
+	said map[string]*complaint // by what is said: the kinds that this file has
+}
+
+type complaint struct {
 	last   time.Time
 	silent int
 }
 
-const complainEvery = 10 * time.Second
+const (
+	complainEvery = 10 * time.Second
+	maxComplaint  = 200 // bytes of what a caller sent
+)
 
 func (c *complaints) say(ctx context.Context, log *slog.Logger, what string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.last) < complainEvery {
-		c.silent++
+	kind := c.said[what]
+	switch {
+	case kind == nil:
+		if c.said == nil {
+			c.said = map[string]*complaint{}
+		}
+		kind = &complaint{}
+		c.said[what] = kind
+	case time.Since(kind.last) < complainEvery:
+		kind.silent++
 		return
 	}
-	log.WarnContext(ctx, "event store: "+what, append(args, "from", host(ctx), "unsaid before", c.silent)...)
-	c.last, c.silent = time.Now(), 0
+	for i, a := range args {
+		if text, ok := a.(string); ok {
+			args[i] = text[:min(len(text), maxComplaint)]
+		}
+	}
+	log.WarnContext(ctx, "event store: "+what, append(args, "from", host(ctx), "unsaid before", kind.silent)...)
+	kind.last, kind.silent = time.Now(), 0
 }

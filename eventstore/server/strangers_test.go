@@ -213,3 +213,32 @@ func TestWhatMakesACertificateWorthlessIsLogged(t *testing.T) {
 		t.Errorf("a certificate of the past: %q", text)
 	}
 }
+
+// Who makes one complaint all the time hides no other with it, and what a caller sends doesn't fill the log.
+func TestComplaintsOfAKindHideNoOther(t *testing.T) {
+	var log strings.Builder
+	s := servertest.StartSecuredWith(t, server.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, servertest.Someone("rea", "reader"))
+	conn := dialTLS(t, s)
+	all := calls(conn)
+	for range 3 {
+		if err := all["read"](as(t, "rea", "a guess")); status.Code(err) != codes.Unauthenticated {
+			t.Fatal(err)
+		}
+	}
+	if err := all["tombstone"](as(t, "rea", servertest.Password("rea"))); status.Code(err) != codes.PermissionDenied {
+		t.Fatal(err)
+	}
+	if err := conn.Invoke(within(t), "/a.service/"+strings.Repeat("x", 30_000), &shared.Empty{}, &shared.Empty{}); status.Code(err) != codes.PermissionDenied {
+		t.Fatal(err)
+	}
+	s.Stop()
+	text := log.String()
+	for _, want := range []string{"wrong credentials", "user=rea", "without credentials"} {
+		if strings.Count(text, want) != 1 {
+			t.Errorf("%q is not said once", want)
+		}
+	}
+	if len(text) > 4000 {
+		t.Errorf("%d bytes of log", len(text))
+	}
+}

@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -390,5 +392,65 @@ func TestWhoWasHereIsKnownWithoutAHash(t *testing.T) {
 		if _, known := u.Known(x[0], x[1]); known {
 			t.Errorf("%q is known", x)
 		}
+	}
+}
+
+// Hosts that guess fill the queue; who has no place in it gets one of theirs.
+func TestAFullQueueMakesRoomForOthers(t *testing.T) {
+	u, _, _ := file(t, cheap("shop", "writer", "correct"), cheap("audit", "reader", "correct"))
+	for range cap(u.checker.slots) {
+		u.checker.slots <- struct{}{} // all cores are hashing
+	}
+	var guesses sync.WaitGroup
+	var thrown atomic.Int64
+	waiting := func() int { u.checker.mu.Lock(); defer u.checker.mu.Unlock(); return u.checker.total }
+	for n := range maxWaiting {
+		guesses.Go(func() {
+			_, err := u.Check(t.Context(), "shop", fmt.Sprint("guess", n), fmt.Sprint("10.6.6.", n/maxWaitingHost))
+			if errors.Is(err, ErrBusy) {
+				thrown.Add(1)
+			} else if !errors.Is(err, ErrCredentials) {
+				t.Error(err)
+			}
+		})
+	}
+	for waiting() < maxWaiting {
+		runtime.Gosched()
+	}
+	others := make(chan error, 3)
+	for n := range cap(others) {
+		host, known := fmt.Sprint("10.0.0.", n), strings.Repeat("x", n) // questions that differ, so that none shares another's hash
+		go func() { _, err := u.Check(t.Context(), "audit"+known, "correct", host); others <- err }()
+		for int(thrown.Load()) <= n && len(others) == 0 { // none is answered while all cores are hashing, unless it is refused
+			runtime.Gosched()
+		}
+	}
+	if n := waiting(); n > maxWaiting {
+		t.Errorf("%d wait", n)
+	}
+	for range cap(u.checker.slots) {
+		<-u.checker.slots
+	}
+	for range cap(others) {
+		if err := <-others; errors.Is(err, ErrBusy) {
+			t.Errorf("who came to a full queue: %v", err)
+		}
+	}
+	guesses.Wait()
+	if n := waiting(); n != 0 || len(u.checker.hosts) != 0 {
+		t.Errorf("%d wait for nothing, of %d hosts", n, len(u.checker.hosts))
+	}
+}
+
+func TestTheOnlyUserIsNotRemoved(t *testing.T) {
+	_, path, _ := file(t, cheap("shop", "writer", "correct"), cheap("audit", "reader", "correct"))
+	if err := Remove(path, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if err := Remove(path, "audit"); fault.CodeOf(err) != "STORE_USER_LAST" {
+		t.Error(err)
+	}
+	if users, err := List(path); err != nil || len(users) != 1 || users[0].Name != "audit" {
+		t.Error(users, err)
 	}
 }

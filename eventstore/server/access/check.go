@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -14,8 +15,8 @@ import (
 
 // Bounds of the queue before the hashing of passwords.
 const (
-	maxWaiting     = 64 // of all callers
-	maxWaitingHost = 16 // of one host, so that one can't fill the queue for all
+	maxWaiting     = 64 // of all callers; who has more in it makes room for who has fewer
+	maxWaitingHost = 16 // of one host
 )
 
 // seal remembers one password by its keyed hash.
@@ -37,11 +38,17 @@ type checker struct {
 
 	mu    sync.Mutex
 	total int
-	hosts map[string]int // who waits or hashes
+	hosts map[string][]*waiter // who waits; the latest is the last
+}
+
+// waiter is a place in the queue.
+type waiter struct {
+	host string
+	out  chan struct{} // closed when it must make room
 }
 
 func newChecker() *checker {
-	c := &checker{slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), hosts: map[string]int{}}
+	c := &checker{slots: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), hosts: map[string][]*waiter{}}
 	_, _ = rand.Read(c.key[:]) // it never fails (crypto/rand)
 	return c
 }
@@ -90,32 +97,72 @@ func (c *checker) check(ctx context.Context, b *book, name, password, host strin
 }
 
 func (c *checker) hash(h hashed, password, host string) (bool, error) {
-	if !c.enter(host) {
+	w := c.enter(host)
+	if w == nil {
 		return false, ErrBusy
 	}
-	defer c.leave(host)
-	c.slots <- struct{}{} // at most maxWaiting hashes are before this one
+	select {
+	case c.slots <- struct{}{}: // at most maxWaiting hashes are before this one
+	case <-w.out:
+		return false, ErrBusy
+	}
 	defer func() { <-c.slots }()
+	c.leave(w)
 	c.hashes.Add(1)
 	return h.fits([]byte(password)), nil
 }
 
-func (c *checker) enter(host string) bool {
+// enter returns a place in the queue, nil if there is none. A full queue is no reason to refuse a host that has fewer places than another:
+// then that other loses its latest, so that a few hosts that guess can't keep everybody else from logging in.
+func (c *checker) enter(host string) *waiter {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.total >= maxWaiting || c.hosts[host] >= maxWaitingHost {
-		return false
+	mine := len(c.hosts[host])
+	if mine >= maxWaitingHost {
+		return nil
 	}
+	if c.total >= maxWaiting {
+		most := c.greediest()
+		if len(most) <= mine+1 {
+			return nil
+		}
+		victim := most[len(most)-1]
+		close(victim.out)
+		c.remove(victim)
+	}
+	w := &waiter{host: host, out: make(chan struct{})}
+	c.hosts[host] = append(c.hosts[host], w)
 	c.total++
-	c.hosts[host]++
-	return true
+	return w
 }
 
-func (c *checker) leave(host string) {
+// greediest returns the places of the host that has most. It is called with mu held.
+func (c *checker) greediest() (most []*waiter) {
+	for _, all := range c.hosts {
+		if len(all) > len(most) {
+			most = all
+		}
+	}
+	return most
+}
+
+func (c *checker) leave(w *waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.remove(w)
+}
+
+// remove is called with mu held. Who was thrown out is no longer there.
+func (c *checker) remove(w *waiter) {
+	all := c.hosts[w.host]
+	at := slices.Index(all, w)
+	if at < 0 {
+		return
+	}
 	c.total--
-	if c.hosts[host]--; c.hosts[host] == 0 {
-		delete(c.hosts, host)
+	if all = slices.Delete(all, at, at+1); len(all) == 0 {
+		delete(c.hosts, w.host)
+	} else {
+		c.hosts[w.host] = all
 	}
 }

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -38,7 +39,8 @@ func Put(path string, u User) (replaced bool, err error) {
 	return at >= 0, write(path, lines)
 }
 
-// Remove takes the user's line out of the file. Faults: as Put, and STORE_USER_MISSING.
+// Remove takes the user's line out of the file. Faults: as Put, STORE_USER_MISSING, and STORE_USER_LAST for the only one: a store takes no
+// file without users over, so that user would go on as if nothing were.
 func Remove(path, name string) error {
 	text, err := readUsers(path)
 	if err != nil {
@@ -50,6 +52,10 @@ func Remove(path, name string) error {
 	}
 	if at < 0 {
 		return fault.Newf(fault.Missing, "STORE_USER_MISSING", "the event store's file of users names no %q", name)
+	}
+	if users, err := Parse(text); err != nil || len(users) == 1 {
+		return cmp.Or(err, error(fault.Newf(fault.Invalid, "STORE_USER_LAST",
+			"%s is the only user: a running store would keep it in force; add another one first, or stop the store and remove its file of users", name)))
 	}
 	return write(path, append(lines[:at], lines[at+1:]...))
 }
