@@ -118,6 +118,8 @@ type request struct {
 	Name        string
 	Command     uuid.UUID
 	MAC         string
+	also        []string                // MACs that the same input has had: repeat.go
+	remains     func(recorded any) bool // compares where no MAC can; nil: a MAC decides
 	At          time.Time
 	Correlation string
 	Causation   string
@@ -135,11 +137,7 @@ func (h *Handlers) begin(ctx context.Context, p auth.Principal, name string, m M
 	if err != nil {
 		return request{}, err
 	}
-	canonical, err := json.Marshal(input)
-	if err != nil {
-		return request{}, fault.Wrap(err, fault.Internal, "COMMAND_UNENCODABLE", "the command can't be encoded")
-	}
-	mac, err := h.vault.MAC(ctx, subject, canonical)
+	mac, err := h.inputMAC(ctx, subject, input)
 	if err != nil {
 		return request{}, err
 	}
@@ -153,6 +151,15 @@ func (h *Handlers) begin(ctx context.Context, p auth.Principal, name string, m M
 		Traceparent: telemetry.Traceparent(ctx)}
 	r.Correlation, r.Causation = or(r.Correlation, id.String()), or(r.Causation, id.String())
 	return r, nil
+}
+
+// inputMAC is the MAC of the input's canonical form. Faults: COMMAND_UNENCODABLE, those of the vault.
+func (h *Handlers) inputMAC(ctx context.Context, subject pii.Subject, input any) (string, error) {
+	canonical, err := json.Marshal(input)
+	if err != nil {
+		return "", fault.Wrap(err, fault.Internal, "COMMAND_UNENCODABLE", "the command can't be encoded")
+	}
+	return h.vault.MAC(ctx, subject, canonical)
 }
 
 // completed checks what came with the command and puts in what was left out. Faults: ErrKeyMalformed, ErrMeta,

@@ -2,13 +2,16 @@ package commands
 
 import (
 	"context"
+	"errors"
 
 	"github.com/nats-io/nuid"
 
 	"github.com/annalhq/annal/aggregates/customer"
+	"github.com/annalhq/annal/aggregates/order"
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/internal/auth"
 	"github.com/annalhq/annal/internal/pii"
+	"github.com/annalhq/annal/internal/vault"
 )
 
 // customers are the streams customer-<id>.
@@ -202,7 +205,8 @@ func (h *Handlers) SetPreferences(ctx context.Context, p auth.Principal, c SetPr
 	})
 }
 
-// ChangeTier needs auth.SetTier, also of the customer itself. Faults: those of customer.ChangeTier and of every command.
+// ChangeTier needs auth.SetTier, also of the customer itself. Faults: those of customer.ChangeTier, of the vault (vault.ErrErased, save for a
+// repeat), and of every command.
 func (h *Handlers) ChangeTier(ctx context.Context, p auth.Principal, c ChangeTier) (CustomerChanged, error) {
 	if err := p.Require(auth.SetTier); err != nil {
 		return CustomerChanged{}, err
@@ -215,15 +219,28 @@ func (h *Handlers) ChangeTier(ctx context.Context, p auth.Principal, c ChangeTie
 	}
 	meta := c.Meta
 	c.Meta = Meta{}
-	r, err := h.begin(ctx, p, "ChangeTier", meta, pii.Subject(c.Customer), c)
-	if err != nil {
-		return CustomerChanged{}, err
+	note, sealing := h.vault.Seal(ctx, pii.Subject(c.Customer), pii.Fulfilment, pii.Note, []byte(c.Why))
+	n := said{typed: c.Why, text: c.Why, subject: pii.Subject(c.Customer)}
+	switch {
+	case errors.Is(sealing, vault.ErrErased): // only a repeat has an answer
+		n = said{typed: c.Why, erased: true}
+	case sealing != nil:
+		return CustomerChanged{}, sealing
 	}
-	note, err := h.vault.Seal(ctx, pii.Subject(c.Customer), pii.Fulfilment, pii.Note, []byte(c.Why))
+	r, err := h.beginSaid(ctx, p, "ChangeTier", meta, n, func(_ order.Cause, text string) any {
+		c.Why = text
+		return c
+	}, func(recorded any) bool {
+		e, ok := recorded.(customer.TierChanged)
+		return ok && !e.Note.IsZero() && e.Tier == c.Tier
+	})
 	if err != nil {
 		return CustomerChanged{}, err
 	}
 	done, _, err := execute(ctx, h, customers, r, string(c.Customer), func(s customer.State, _ eventstore.Revision) ([]customer.Event, error) {
+		if sealing != nil {
+			return nil, sealing
+		}
 		return customer.ChangeTier(s, c.Tier, note)
 	})
 	return CustomerChanged{Receipt: done, Customer: c.Customer}, err

@@ -51,6 +51,7 @@ func execute[S any, E event](ctx context.Context, h *Handlers, a aggregate[S, E]
 	if !h.lanes.enter(stream, w) {
 		select {
 		case got := <-j.done:
+			got = settle(ctx, h, r, got)
 			return got.receipt, got.state, got.err
 		case <-w.lead:
 		case <-ctx.Done():
@@ -60,7 +61,7 @@ func execute[S any, E event](ctx context.Context, h *Handlers, a aggregate[S, E]
 		}
 	}
 	lead(ctx, h, a, stream, j)
-	got := <-j.done
+	got := settle(ctx, h, r, <-j.done)
 	return got.receipt, got.state, got.err
 }
 

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"slices"
 
 	"github.com/annalhq/annal/aggregates/order"
 	"github.com/annalhq/annal/aggregates/shipment"
@@ -113,8 +114,14 @@ func (h *Handlers) RequestCancel(ctx context.Context, p auth.Principal, c Reques
 		return OrderChanged{}, err
 	}
 	meta := c.Meta
-	c.Meta, c.Reason = Meta{}, n.text
-	r, err := h.begin(ctx, p, "RequestCancel", meta, n.subject, c)
+	c.Meta = Meta{}
+	r, err := h.beginSaid(ctx, p, "RequestCancel", meta, n, func(cause order.Cause, text string) any {
+		c.Cause, c.Reason = cause, text
+		return c
+	}, func(recorded any) bool {
+		e, ok := recorded.(order.CancelRequested)
+		return ok && !e.Note.IsZero() && e.Reason == n.reason()
+	})
 	if err != nil {
 		return OrderChanged{}, err
 	}
@@ -203,8 +210,14 @@ func (h *Handlers) ReturnLines(ctx context.Context, p auth.Principal, c ReturnLi
 		return LinesReturned{}, err
 	}
 	meta := c.Meta
-	c.Meta, c.Reason = Meta{}, n.text
-	r, err := h.begin(ctx, p, "ReturnLines", meta, n.subject, c)
+	c.Meta = Meta{}
+	r, err := h.beginSaid(ctx, p, "ReturnLines", meta, n, func(cause order.Cause, text string) any {
+		c.Cause, c.Reason = cause, text
+		return c
+	}, func(recorded any) bool {
+		e, ok := recorded.(order.Returned)
+		return ok && !e.Note.IsZero() && e.Reason == n.reason() && c.asks(e.Lines)
+	})
 	if err != nil {
 		return LinesReturned{}, err
 	}
@@ -215,6 +228,11 @@ func (h *Handlers) ReturnLines(ctx context.Context, p auth.Principal, c ReturnLi
 	}
 	changed, s, err := h.onOrder(ctx, r, c.Order, func(s order.State) ([]order.Event, error) { return order.TakeBack(s, back) })
 	return LinesReturned{OrderChanged: changed, Return: back.ID, Amount: s.Returns[back.ID]}, err
+}
+
+// asks reports whether the lines are those that came back. Only the import names prices.
+func (c ReturnLines) asks(back []order.ReturnedLine) bool {
+	return slices.EqualFunc(c.Lines, back, func(l ReturnLine, r order.ReturnedLine) bool { return l.Line == r.Line && l.Quantity == r.Quantity })
 }
 
 func (c ReturnLines) check(p auth.Principal) error {

@@ -134,15 +134,15 @@ func (p *round[S, E]) undecided() []*job[S, E] {
 	return jobs
 }
 
-// replay answers a command that the stream already holds.
+// replay answers a command that the stream already holds. ErrKeyReused comes with the receipt of the command that it holds, for settle.
 func replay[S any](stream eventstore.Stream, r request, known applied, state S) answer[S] {
-	if known.mac != r.MAC {
-		return answer[S]{err: ErrKeyReused}
-	}
 	r.Correlation = known.correlation
-	again := receipt(stream, r, known)
-	again.Replayed = true
-	return answer[S]{state: state, receipt: again}
+	again := answer[S]{state: state, receipt: receipt(stream, r, known)}
+	again.receipt.Replayed = true
+	if known.mac != r.MAC && !slices.Contains(r.also, known.mac) {
+		again.err = ErrKeyReused
+	}
+	return again
 }
 
 func receipt(stream eventstore.Stream, r request, at applied) Receipt {

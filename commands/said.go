@@ -15,9 +15,11 @@ import (
 // in the clear, which sagas, mails and payments may carry on, and a note, sealed under the key of the order's customer.
 type said struct {
 	cause   order.Cause
-	text    string      // as typed; "" if it is not kept
+	typed   string
+	text    string      // what is kept of typed: all, or nothing of an erased person
 	sealed  pii.Sealed  // the text
 	subject pii.Subject // whose key seals the text and the input's MAC; "" if nobody's
+	erased  bool        // the person whom the text would be about
 	own     bool        // the import's own words, which are about an invoice and stand in the clear
 }
 
@@ -49,7 +51,7 @@ func (h *Handlers) said(ctx context.Context, p auth.Principal, id order.ID, caus
 	case id.Validate() != nil:
 		return said{}, order.ErrIDMalformed.At("order")
 	case p.Kind == auth.Importer:
-		return said{cause: cause, text: text, own: true}, nil
+		return said{cause: cause, typed: text, text: text, own: true}, nil
 	}
 	o, err := findFixed(ctx, h, orders, request{}, string(id))
 	if err == nil {
@@ -64,7 +66,7 @@ func (h *Handlers) said(ctx context.Context, p auth.Principal, id order.ID, caus
 	}
 	sealed, err := h.vault.Seal(ctx, subject, pii.Fulfilment, pii.Note, []byte(text))
 	if errors.Is(err, vault.ErrErased) {
-		return said{cause: cause}, nil
+		return said{cause: cause, typed: text, erased: true}, nil
 	}
-	return said{cause: cause, text: text, sealed: sealed, subject: subject}, err
+	return said{cause: cause, typed: text, text: text, sealed: sealed, subject: subject}, err
 }
