@@ -8,13 +8,13 @@ export SAMPLE=none
 house_open
 echo '== a fresh house'
 house_start
-grep '^ready' "$ANNAL_HOME/start.out"
+grep '^ready' "$HOUSE/start.out"
 . "$ANNAL_HOME/tokens.env"
 export CUSTOMER_TOKEN ADMIN_TOKEN
 
 echo "== orders flow: ${RATE:-20} a second for $span s"
-go build -o "$ANNAL_HOME/load" ./test/load
-"$ANNAL_HOME/load" -api "$API" -for "${span}s" -rate "${RATE:-20}" -ledger "$ANNAL_HOME/simulators/payments.jsonl" &
+go build -o "$HOUSE/load" ./test/load
+"$HOUSE/load" -api "$API" -for "${span}s" -rate "${RATE:-20}" -ledger "$ANNAL_HOME/simulators/payments.jsonl" &
 load=$!
 HOUSE_PIDS=$load
 sleep $((span / 4))
@@ -22,7 +22,7 @@ echo '== kill -9 of annald: API, event store, relay, projector, workers, sagas'
 house_kill
 sleep 2
 house_start
-echo "== annald is back: $(grep '^ready' "$ANNAL_HOME/start.out")"
+echo "== annald is back: $(grep '^ready' "$HOUSE/start.out")"
 sleep $((span / 6))
 echo '== RabbitMQ is stopped and its data directory deleted'
 bin/annal-local broker wipe
@@ -33,7 +33,7 @@ wait $load
 
 echo '== the read models against a fresh fold of the store'
 house_settled 60
-house_digest >"$ANNAL_HOME/live"
+house_digest >"$HOUSE/live"
 bin/annal-local stop
 . "$ANNAL_HOME/servers.env"
 psql=$(command -v psql || echo "$(pg_config --bindir)/psql")
@@ -42,10 +42,10 @@ for schema in $("$psql" -qAtX "$ANNAL_POSTGRES_URL" -c "SELECT nspname FROM pg_n
 done
 house_start
 house_settled 120
-house_digest >"$ANNAL_HOME/fresh"
-cmp "$ANNAL_HOME/live" "$ANNAL_HOME/fresh" || { diff "$ANNAL_HOME/live" "$ANNAL_HOME/fresh"; exit 1; }
-cat "$ANNAL_HOME/fresh"
-echo "equal digests of $(wc -l <"$ANNAL_HOME/fresh") read models, dropped and folded anew"
+house_digest >"$HOUSE/fresh"
+cmp "$HOUSE/live" "$HOUSE/fresh" || { diff "$HOUSE/live" "$HOUSE/fresh"; exit 1; }
+cat "$HOUSE/fresh"
+echo "equal digests of $(wc -l <"$HOUSE/fresh") read models, dropped and folded anew"
 
 echo '== one order'
 curl -sS "$API" -H "authorization: Bearer $CUSTOMER_TOKEN" -H 'content-type: application/json' --data-binary \

@@ -5,6 +5,7 @@
 #	house_start | house_stop | house_kill    annald in the background | drained | kill -9
 #	house_settled          wait until relay, sagas and read models stand at the same place and stay there
 #	house_digest           the digests of the read models, one a line
+#	HOUSE                  the folder; ANNAL_HOME is below it, files of a script's own stand beside that
 #	HOUSE_PIDS             processes to be ended with the house
 set -eu
 command -v curl >/dev/null || { echo "this needs curl" >&2; exit 1; }
@@ -20,8 +21,10 @@ free_port() {
 house_open() {
 	mkdir -p bin
 	go build -o bin/annal-local ./deploy/local
-	ANNAL_HOME=$(mktemp -d "${TMPDIR:-/tmp}/annal-XXXXXX")
-	chmod 755 "$ANNAL_HOME" # the database's user must come through
+	HOUSE=$(mktemp -d "${TMPDIR:-/tmp}/annal-XXXXXX") # files of the scripts
+	chmod 755 "$HOUSE"                                # the database's user must come through
+	ANNAL_HOME=$HOUSE/home
+	mkdir "$ANNAL_HOME"
 	http=127.0.0.1:$(free_port) admin=127.0.0.1:$(free_port)
 	ANNAL_HTTP_LISTEN=$http ANNAL_ADMIN_LISTEN=$admin ANNAL_EVENTSTORE_LISTEN=127.0.0.1:$(free_port)
 	API=http://$http/graphql
@@ -40,14 +43,14 @@ house_close() {
 		tail -n 15 "$ANNAL_HOME/annald.log" >&2
 	fi
 	if [ "${KEEP:-}" = 1 ]; then
-		echo "kept: ANNAL_HOME=$ANNAL_HOME ANNAL_HTTP_LISTEN=$ANNAL_HTTP_LISTEN ANNAL_ADMIN_LISTEN=$ANNAL_ADMIN_LISTEN ANNAL_EVENTSTORE_LISTEN=$ANNAL_EVENTSTORE_LISTEN" >&2
+		echo "kept: $HOUSE ANNAL_HOME=$ANNAL_HOME ANNAL_HTTP_LISTEN=$ANNAL_HTTP_LISTEN ANNAL_ADMIN_LISTEN=$ANNAL_ADMIN_LISTEN ANNAL_EVENTSTORE_LISTEN=$ANNAL_EVENTSTORE_LISTEN" >&2
 	else
-		{ bin/annal-local clean >&2 && rm -rf "$ANNAL_HOME"; } || status=1 # what scripts put there is ours too
+		{ bin/annal-local clean >&2 && rm -rf "$HOUSE"; } || status=1
 	fi
 	exit $status
 }
 
-house_start() { bin/annal-local start >"$ANNAL_HOME/start.out" 2>&1 || { cat "$ANNAL_HOME/start.out" >&2; return 1; }; }
+house_start() { bin/annal-local start >"$HOUSE/start.out" 2>&1 || { cat "$HOUSE/start.out" >&2; return 1; }; }
 
 house_stop() { bin/annal-local stop; }
 

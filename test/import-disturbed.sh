@@ -12,7 +12,7 @@ position() { house_metrics 2>/dev/null | awk '/^annal_relay_checkpoint_position 
 # reached percent: waits until that part of the undisturbed history is written; the import must still be under way then.
 reached() {
 	until [ "$(position)" -ge $((end * $1 / 100)) ]; do
-		kill -0 "$import" 2>/dev/null || { echo "the import ended before $1% of the history: $(cat "$ANNAL_HOME/import.out")" >&2; exit 1; }
+		kill -0 "$import" 2>/dev/null || { echo "the import ended before $1% of the history: $(cat "$HOUSE/import.out")" >&2; exit 1; }
 		sleep 0.1
 	done
 	kill -0 "$import" 2>/dev/null || { echo "the import was over at $1%: nothing was disturbed" >&2; exit 1; }
@@ -32,7 +32,7 @@ chmod 755 "$ANNAL_HOME"
 
 house_start
 began=$(seconds)
-bin/annal import online-retail "$file" >"$ANNAL_HOME/import.out" 2>&1 &
+bin/annal import online-retail "$file" >"$HOUSE/import.out" 2>&1 &
 import=$!
 HOUSE_PIDS=$import
 reached 40 'kill -9 of annald'
@@ -46,8 +46,8 @@ kill -TERM "$import"
 if wait "$import"; then echo 'the interrupted import says that it finished' >&2; exit 1; fi
 bin/annal import online-retail "$file" >/dev/null 2>&1
 house_settled
-house_digest >"$ANNAL_HOME/disturbed"
+house_digest >"$HOUSE/disturbed"
 echo "disturbed: $(($(seconds) - began)) s, $(position) events, load $(load)"
-cmp "$calm" "$ANNAL_HOME/disturbed" || { diff "$calm" "$ANNAL_HOME/disturbed"; exit 1; }
+cmp "$calm" "$HOUSE/disturbed" || { diff "$calm" "$HOUSE/disturbed"; exit 1; }
 echo "equal digests of $(wc -l <"$calm") read models"
 rm -f "$calm"

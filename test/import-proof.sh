@@ -12,13 +12,13 @@ bin/annal import online-retail "$file"
 echo "imported in $(($(seconds) - began)) s, load: $(load)"
 house_settled
 echo "read models complete after $(($(seconds) - began)) s"
-house_digest >"$ANNAL_HOME/once"
+house_digest >"$HOUSE/once"
 . "$ANNAL_HOME/tokens.env"
 export TOKEN="$ADMIN_TOKEN"
 go run ./test/sums -api "$API" -report "$(ls "$ANNAL_HOME"/imports/*.json)" "$file"
 began=$(seconds)
 bin/annal import online-retail "$file" >/dev/null
 house_settled
-house_digest >"$ANNAL_HOME/twice"
-cmp "$ANNAL_HOME/once" "$ANNAL_HOME/twice" || { diff "$ANNAL_HOME/once" "$ANNAL_HOME/twice"; exit 1; }
+house_digest >"$HOUSE/twice"
+cmp "$HOUSE/once" "$HOUSE/twice" || { diff "$HOUSE/once" "$HOUSE/twice"; exit 1; }
 echo "a second import ($(($(seconds) - began)) s) changes nothing"

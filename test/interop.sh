@@ -10,15 +10,15 @@ if ! command -v npm >/dev/null; then
 fi
 export SAMPLE=none
 house_open
-mkdir "$ANNAL_HOME/interop"
-cp test/interop/* "$ANNAL_HOME/interop/"
-npm install --prefix "$ANNAL_HOME/interop" --no-audit --no-fund --loglevel error &
+mkdir "$HOUSE/interop"
+cp test/interop/* "$HOUSE/interop/"
+npm install --prefix "$HOUSE/interop" --no-audit --no-fund --loglevel error &
 install=$!
 HOUSE_PIDS=$install
 house_start
 wait $install
 . "$ANNAL_HOME/tokens.env"
 export ADMIN_TOKEN
-node "$ANNAL_HOME/interop/audit.mjs" "$API"
-node "$ANNAL_HOME/interop/store.mjs" @eventstore/db-client "esdb://$ANNAL_EVENTSTORE_LISTEN?tls=false"
-node "$ANNAL_HOME/interop/store.mjs" @kurrent/kurrentdb-client "kurrentdb://$ANNAL_EVENTSTORE_LISTEN?tls=false"
+node "$HOUSE/interop/audit.mjs" "$API"
+node "$HOUSE/interop/store.mjs" @eventstore/db-client "esdb://$ANNAL_EVENTSTORE_LISTEN?tls=false"
+node "$HOUSE/interop/store.mjs" @kurrent/kurrentdb-client "kurrentdb://$ANNAL_EVENTSTORE_LISTEN?tls=false"

@@ -8,7 +8,7 @@ WANT=$(part) awk 'BEGIN { RS = "\001" } { exit index($0, ENVIRON["WANT"]) ? 0 : 
 
 house_open
 house_start
-grep '^ready' "$ANNAL_HOME/start.out"
+grep '^ready' "$HOUSE/start.out"
 docs/session.sh & script=$!
 HOUSE_PIDS=$script
 for _ in $(seq 300); do # a minute is plenty
@@ -17,8 +17,8 @@ for _ in $(seq 300); do # a minute is plenty
 done
 kill -0 $script 2>/dev/null && { echo 'the session does not end within a minute' >&2; exit 1; }
 wait $script
-docs/session.sh >"$ANNAL_HOME/second.out" || { cat "$ANNAL_HOME/second.out" >&2; exit 1; }
-grep ' ms$' "$ANNAL_HOME/second.out"
+docs/session.sh >"$HOUSE/second.out" || { cat "$HOUSE/second.out" >&2; exit 1; }
+grep ' ms$' "$HOUSE/second.out"
 
 echo '== one key at two API processes'
 second=127.0.0.1:$(free_port)
@@ -28,7 +28,7 @@ second=127.0.0.1:$(free_port)
 	ANNAL_ADMIN_LISTEN=127.0.0.1:$(free_port)
 	export ANNAL_ADMIN_LISTEN
 	exec bin/annald --roles api
-) >"$ANNAL_HOME/second-api.log" 2>&1 & twin=$!
+) >"$HOUSE/second-api.log" 2>&1 & twin=$!
 HOUSE_PIDS=$twin
 for _ in $(seq 150); do
 	curl -sf -o /dev/null "http://$second/readyz" && break
@@ -47,7 +47,7 @@ count() { # orders of the customer
 }
 house_settled 60
 before=$(count "$second")
-a=$ANNAL_HOME/a b=$ANNAL_HOME/b
+a=$HOUSE/a b=$HOUSE/b
 for key in k1 k2 k3 k4 k5; do # the same input: one order, one answer
 	place "$http" "$key" 1 "$a" & one=$!
 	place "$second" "$key" 1 "$b" & two=$!

@@ -12,7 +12,7 @@ other=127.0.0.1:$(free_port)
 store_alone() {
 	mkdir -p "$1"
 	(unset ANNAL_EVENTSTORE_URL; ANNAL_MODE=development ANNAL_HOME=$1 ANNAL_EVENTSTORE_LISTEN=$2 ANNAL_HTTP_LISTEN=127.0.0.1:0 ANNAL_ADMIN_LISTEN=127.0.0.1:0 \
-		exec bin/annald --roles eventstore >>"$ANNAL_HOME/stores.log" 2>&1) &
+		exec bin/annald --roles eventstore >>"$HOUSE/stores.log" 2>&1) &
 	store=$!
 	HOUSE_PIDS="$HOUSE_PIDS $store"
 	for _ in $(seq 600); do
@@ -21,26 +21,26 @@ store_alone() {
 		[ "$answer" = 7 ] || return 0 # 7: nobody listens yet
 		sleep 0.1
 	done
-	tail -n 5 "$ANNAL_HOME/stores.log" >&2
+	tail -n 5 "$HOUSE/stores.log" >&2
 	return 1
 }
 
 house_start
-bin/annal import online-retail "$file" >"$ANNAL_HOME/import.out" 2>&1 &
+bin/annal import online-retail "$file" >"$HOUSE/import.out" 2>&1 &
 import=$!
 HOUSE_PIDS=$import
 until [ "$(house_metrics 2>/dev/null | awk '/^annal_relay_checkpoint_position / { p = $2 } END { print p + 0 }')" -ge 500 ]; do
-	kill -0 "$import" 2>/dev/null || { cat "$ANNAL_HOME/import.out" >&2; exit 1; }
+	kill -0 "$import" 2>/dev/null || { cat "$HOUSE/import.out" >&2; exit 1; }
 	sleep 0.1
 done
 kill -TERM "$import"
 wait "$import" && { echo 'the interrupted import says that it finished' >&2; exit 1; }
 echo '== a first copy of a shop that runs, then more history'
-store_alone "$ANNAL_HOME/other" "$other"
+store_alone "$HOUSE/other" "$other"
 bin/annal store copy --to "esdb://$other?tls=false" 2>/dev/null
-bin/annal import online-retail "$file" >"$ANNAL_HOME/import.out" 2>&1
+bin/annal import online-retail "$file" >"$HOUSE/import.out" 2>&1
 house_settled
-house_digest >"$ANNAL_HOME/before"
+house_digest >"$HOUSE/before"
 house_stop
 
 echo '== annald is stopped: the rest'
@@ -60,7 +60,7 @@ rm -rf "$ANNAL_HOME/eventstore" # nobody can read the old one by mistake
 export ANNAL_EVENTSTORE_URL="esdb://$other?tls=false"
 house_start
 house_settled
-house_digest >"$ANNAL_HOME/after"
-cmp "$ANNAL_HOME/before" "$ANNAL_HOME/after" || { diff "$ANNAL_HOME/before" "$ANNAL_HOME/after"; exit 1; }
-echo "equal digests of $(wc -l <"$ANNAL_HOME/after") read models"
+house_digest >"$HOUSE/after"
+cmp "$HOUSE/before" "$HOUSE/after" || { diff "$HOUSE/before" "$HOUSE/after"; exit 1; }
+echo "equal digests of $(wc -l <"$HOUSE/after") read models"
 LIMIT_MS=20000 docs/session.sh # how fast is for `make session` to say

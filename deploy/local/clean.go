@@ -23,6 +23,10 @@ var written = []string{
 	"servers.env", "servers.env.new", "local.json.new", stateFile, lockFile,
 }
 
+// backups is where annald keeps backups of the event store, unless ANNAL_EVENTSTORE_BACKUPS says otherwise. They are ours too, and outlive
+// a clean on purpose: who clears a broken home is who needs them.
+const backups = "backups"
+
 // writtenData is the same of the directory of the servers' data.
 var writtenData = []string{"postgres", "postgres.new", "postgres.password", "rabbitmq"}
 
@@ -100,7 +104,7 @@ func readIfThere(path string) ([]byte, error) {
 // remove deletes what is written, then the directories if they are empty, and says what was stopped before and what is left.
 func (h *home) remove(stopped []string) error {
 	data := or(h.state.Data, h.path("data"))
-	err := errors.Join(removeNames(data, writtenData), removeIfEmpty(data), removeNames(h.dir, written), removeIfEmpty(h.dir))
+	err := errors.Join(removeNames(data, writtenData), removeIfEmpty(data), removeIfEmpty(h.path(backups)), removeNames(h.dir, written), removeIfEmpty(h.dir))
 	if err != nil {
 		return err
 	}
@@ -108,12 +112,15 @@ func (h *home) remove(stopped []string) error {
 	if len(stopped) > 0 {
 		did = "stopped " + strings.Join(stopped, ", ") + "; " + did
 	}
-	left := leftIn(h.dir)
+	if kept := h.path(backups); len(leftIn(kept)) > 0 {
+		did += fmt.Sprintf("; backups of the event store stay in %s: `rm -r '%s'` removes them", kept, strings.ReplaceAll(kept, "'", `'\''`))
+	}
+	left := slices.DeleteFunc(leftIn(h.dir), func(path string) bool { return path == h.path(backups) })
 	if data != h.path("data") {
 		left = append(leftIn(data), left...)
 	}
 	if len(left) > 0 {
-		did += " except for what is not Annal's: " + strings.Join(left, ", ")
+		did += "; what is not Annal's stays: " + strings.Join(left, ", ")
 	}
 	say("%s", did)
 	return nil

@@ -72,6 +72,31 @@ func TestCleanRemovesWhatIsOursAndNamesTheRest(t *testing.T) {
 	}
 }
 
+func TestCleanKeepsBackupsAndSaysHowToRemoveThem(t *testing.T) {
+	h := homeAt(t, filepath.Join(t.TempDir(), "a 'home'"))
+	put(t, h.path("eventstore/000001.log"), "x")
+	put(t, h.path("backups/monday/000001.log"), "x")
+	if err := h.save(); err != nil {
+		t.Fatal(err)
+	}
+	told := said(t, func() {
+		if err := h.clean(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	if !exists(h.path("backups/monday/000001.log")) || exists(h.path("eventstore")) {
+		t.Error("clean kept the wrong things")
+	}
+	_, command, _ := strings.Cut(told, "`")
+	command, _, ok := strings.Cut(command, "`")
+	if !ok || !strings.Contains(told, "backups of the event store stay in "+h.path("backups")) || strings.Contains(told, "not Annal's") {
+		t.Fatalf("%q", told)
+	}
+	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil || exists(h.path("backups")) { //nolint:gosec // the command that was told
+		t.Errorf("%s: %v %s", command, err, out)
+	}
+}
+
 func TestCleanOfAHomeAloneLeavesNothing(t *testing.T) {
 	h := homeAt(t, filepath.Join(t.TempDir(), "home"))
 	run := func() string {
