@@ -159,6 +159,9 @@ func (h *handler) execute(ctx context.Context, method string, p *graphql.RawPara
 	if err := checkInts(op); err != nil {
 		return h.refused(ctx, err)
 	}
+	if err := checkLiterals(op.Doc); err != nil {
+		return h.refused(ctx, err)
+	}
 	w := weigh(op.Operation, op.Variables)
 	s.kind, s.reads = string(op.Operation.Operation), w.reads
 	s.field = rootField(op.Operation.SelectionSet)

@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/annalhq/annal/aggregates/cart"
@@ -24,11 +23,6 @@ func meta(ctx context.Context, key *string) commands.Meta {
 		return commands.Meta{IdempotencyKey: *key}
 	}
 	return commands.Meta{IdempotencyKey: sessionOf(ctx).key}
-}
-
-// causeOf makes one input of a cause that is null and one that was left out.
-func causeOf[C ~string](said *C) order.Cause {
-	return cmp.Or(order.Cause(value(said)), order.OtherCause)
 }
 
 // idOf reads a global id of an input's field.
@@ -88,7 +82,7 @@ func placeOrder(ctx context.Context, in model.PlaceOrderInput) (commands.PlaceOr
 
 func cancelOrder(ctx context.Context, in model.CancelOrderInput) (commands.RequestCancel, error) {
 	id, err := idOf[order.ID]("Order", in.OrderID, "order")
-	return commands.RequestCancel{Meta: meta(ctx, in.IdempotencyKey), Order: id, Cause: causeOf(in.Cause), Reason: in.Reason}, err
+	return commands.RequestCancel{Meta: meta(ctx, in.IdempotencyKey), Order: id, Cause: order.Cause(value(in.Cause)), Reason: in.Reason}, err
 }
 
 func deliverShipment(ctx context.Context, in model.DeliverOrderInput) (commands.DeliverShipment, error) {
@@ -107,7 +101,7 @@ func returnLines(ctx context.Context, in model.ReturnLinesInput) (commands.Retur
 	for i, l := range in.Lines {
 		lines[i] = commands.ReturnLine{Line: int(l.Line), Quantity: l.Quantity}
 	}
-	return commands.ReturnLines{Meta: meta(ctx, in.IdempotencyKey), Order: id, Lines: lines, Cause: causeOf(in.Cause), Reason: in.Reason}, err
+	return commands.ReturnLines{Meta: meta(ctx, in.IdempotencyKey), Order: id, Lines: lines, Cause: order.Cause(value(in.Cause)), Reason: in.Reason}, err
 }
 
 func openCart(ctx context.Context, in model.OpenCartInput) (commands.OpenCart, error) {

@@ -1,6 +1,49 @@
 package graph
 
-import "testing"
+import (
+	"maps"
+	"testing"
+)
+
+func TestIntsOfADocumentFitInto32Bits(t *testing.T) {
+	w := newWorld(t)
+	const whole = ": an Int is a whole number between -2147483648 and 2147483647, without point and exponent"
+	for query, where := range map[string]string{
+		`{ products(first: 3000000000) { edges { cursor } } }`:                                                  "the argument first of products",
+		`{ ...f } fragment f on Query { ... on Query { p: products(first: 3000000000) { edges { cursor } } } }`: "the argument first of products",
+		`mutation { receiveStock(input: {sku: "MUG", quantity: 3000000000}) { sku } }`:                          "the argument input.quantity of receiveStock",
+		`mutation($k: String) { placeOrder(input: {idempotencyKey: $k, currency: "GBP", paymentToken: "t", address: {lines: ["1"], city: "L", country: "GB"}, ` +
+			`lines: [{sku: "A", quantity: 1}, {sku: "B", quantity: 2147483648}]}) { orderId } }`: "the argument input.lines.1.quantity of placeOrder",
+	} {
+		r := w.ask(admin, query, nil)
+		r.fails("BAD_USER_INPUT", "INT_INVALID")
+		if len(r.Errors) == 1 && r.Errors[0].Message != where+whole {
+			t.Errorf("%s: %q", query, r.Errors[0].Message)
+		}
+	}
+	beyond := w.ask(admin, `{ products(first: -99999999999999999999) { edges { cursor } } }`, nil) // beyond 64 bits it is told with its place
+	beyond.fails("BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED")
+	w.ask(admin, `{ order(id: 3000000000) { id } }`, nil).fails("BAD_USER_INPUT", "ID_INVALID") // an ID may be a number, a long one too
+}
+
+func TestACauseThatIsNullIsOneThatWasLeftOut(t *testing.T) {
+	w := newWorld(t)
+	w.stocked()
+	placed := w.ask(ada, placeMutation, in(mugs("k", 1))).fine().text("placeOrder.orderId")
+	cancel := func(more map[string]any) reply {
+		input := map[string]any{"idempotencyKey": "c", "orderId": placed, "reason": "x"}
+		maps.Copy(input, more)
+		return w.ask(ada, `mutation($in: CancelOrderInput!) { cancelOrder(input: $in) { receipt { position replayed } userErrors { code } } }`, in(input)).fine()
+	}
+	first := cancel(map[string]any{"cause": nil}).text("cancelOrder.receipt.position")
+	for _, same := range []map[string]any{{}, {"cause": "OTHER"}} {
+		again := cancel(same)
+		if again.at("cancelOrder.receipt.replayed") != true || again.text("cancelOrder.receipt.position") != first {
+			t.Errorf("%v: %s", same, again.raw)
+		}
+	}
+	cancel(map[string]any{"cause": "DAMAGED"}).refused("cancelOrder", "IDEMPOTENCY_KEY_REUSED")
+}
 
 func TestNumbersOfTheWrongKindAreNamed(t *testing.T) {
 	w := newWorld(t)
