@@ -47,7 +47,7 @@ var (
 // world is a database with the read models, the vault and a projector that is fed by hand.
 type world struct {
 	t          *testing.T
-	pool       *pgxpool.Pool
+	pool       *pgxpool.Pool // as the owner: looks and cuts, never part of what is tested
 	vault      *vault.Vault
 	projector  *projections.Projector
 	queries    *queries.Queries
@@ -73,27 +73,41 @@ func newWorld(t *testing.T, wait time.Duration) *world {
 		defer pool.Close()
 		return projections.Prepare(ctx, pool, list)
 	})
+	access := postgres.Access{Owner: url}
+	if err := access.Grant(ctx, append(projections.Owned(list), vault.Owned())...); err != nil { // roles bear the database's name
+		t.Fatal(err)
+	}
 	w := &world{t: t}
-	cfg, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.ConnConfig.Tracer = counter{&w.statements}
-	if w.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.pool.Close)
-	if w.vault, err = vault.New(w.pool, vault.Config{KEK: bytes.Repeat([]byte{7}, 32)}); err != nil {
+	w.pool = w.open(postgres.Access{Owner: url, OneLogin: true}, postgres.Queries, postgres.Config{})
+	if w.vault, err = vault.New(w.open(access, postgres.Vault, postgres.Config{}), vault.Config{KEK: bytes.Repeat([]byte{7}, 32)}); err != nil {
 		t.Fatal(err)
 	}
 	history := func(context.Context, feed.Checkpoint, func(context.Context, feed.Batch) error) error { return nil }
-	if w.projector, err = projections.New(w.pool, projections.Config{Projections: list, History: history}); err != nil {
+	if w.projector, err = projections.New(w.open(access, postgres.Projector, postgres.Config{}), projections.Config{Projections: list, History: history}); err != nil {
 		t.Fatal(err)
 	}
-	if w.queries, err = queries.New(w.pool, w.vault, w, queries.Config{Wait: wait}); err != nil {
+	if w.queries, err = queries.New(w.open(access, postgres.Queries, postgres.Config{ReadOnly: true}), w.vault, w, queries.Config{Wait: wait}); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// open returns a pool that acts as the service's of production does, and counts what it asks.
+func (w *world) open(access postgres.Access, service postgres.Service, cfg postgres.Config) *pgxpool.Pool {
+	w.t.Helper()
+	ctx := context.Background()
+	pool, err := access.Open(ctx, service, cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	traced := pool.Config()
+	pool.Close()
+	traced.ConnConfig.Tracer = counter{&w.statements}
+	if pool, err = pgxpool.NewWithConfig(ctx, traced); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(pool.Close)
+	return pool
 }
 
 // Head makes the world the store that lags are reckoned from.

@@ -51,10 +51,10 @@ type world struct {
 	t        testing.TB
 	storeURL string
 	amqp     string
-	database string
+	access   postgres.Access
 	store    *eventstore.Client
 	handlers *commands.Handlers
-	pool     *pgxpool.Pool // of the sagas' schema
+	pool     *pgxpool.Pool // of the sagas' schema, as its owner
 	money    *payment.Simulator
 	parcels  *carrier.Simulator
 	mail     *notify.Simulator
@@ -64,11 +64,18 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, storeURL: servertest.Start(t), amqp: testenv.RabbitMQ(t), admin: auth.Principal{Kind: auth.Staff, ID: "ada", Roles: []auth.Role{auth.RoleAdmin}, Method: "test"}}
-	w.database = testenv.PostgresFrom(t, "sagas", func(url string) error {
-		ctx := context.Background()
-		return errors.Join(postgres.Migrate(ctx, url, sagas.Schema, sagas.Migrations()), postgres.Migrate(ctx, url, vault.Schema, vault.Migrations()),
-			postgres.Migrate(ctx, url, relay.Schema, relay.Migrations()))
+	owned := []postgres.Schema{sagas.Owned(), vault.Owned(), relay.Owned()}
+	ctx := context.Background()
+	w.access.Owner = testenv.PostgresFrom(t, "sagas", func(url string) error {
+		var errs []error
+		for _, schema := range owned {
+			errs = append(errs, postgres.Migrate(ctx, url, schema.Name, schema.Files))
+		}
+		return errors.Join(errs...)
 	})
+	if err := w.access.Grant(ctx, owned...); err != nil { // roles bear the database's name: no template holds them
+		t.Fatal(err)
+	}
 	w.money, w.parcels, w.mail = must(payment.NewSimulator(payment.SimulatorConfig{})), must(carrier.NewSimulator(carrier.SimulatorConfig{})), must(notify.NewSimulator(notify.SimulatorConfig{}))
 	t.Cleanup(func() {
 		if err := errors.Join(w.money.Close(), w.parcels.Close(), w.mail.Close()); err != nil {
@@ -76,7 +83,8 @@ func newWorld(t testing.TB) *world {
 		}
 	})
 	w.store = w.client()
-	w.pool = w.open(sagas.Schema)
+	w.pool = must(postgres.Open(ctx, w.access.Owner, postgres.Config{Schema: sagas.Schema, MaxConns: 4}))
+	t.Cleanup(w.pool.Close)
 	w.handlers = w.newHandlers(w.store)
 	return w
 }
@@ -94,14 +102,15 @@ func (w *world) client() *eventstore.Client {
 	return store
 }
 
-func (w *world) open(schema string) *pgxpool.Pool {
-	pool := must(postgres.Open(context.Background(), w.database, postgres.Config{Schema: schema, MaxConns: 8}))
+// open returns a pool that acts in the service's role, as production's do.
+func (w *world) open(service postgres.Service, schema string) *pgxpool.Pool {
+	pool := must(w.access.Open(context.Background(), service, postgres.Config{Schema: schema, MaxConns: 8}))
 	w.t.Cleanup(pool.Close)
 	return pool
 }
 
 func (w *world) newHandlers(store *eventstore.Client) *commands.Handlers {
-	v := must(vault.New(w.open(vault.Schema), vault.Config{KEK: bytes.Repeat([]byte{7}, 32)}))
+	v := must(vault.New(w.open(postgres.Vault, vault.Schema), vault.Config{KEK: bytes.Repeat([]byte{7}, 32)}))
 	return must(commands.New(store, v, commands.Ports{
 		Payments: map[string]payment.Port{"card": w.money, "imported": payment.Imported{}},
 		Carriers: map[string]carrier.Port{"standard": w.parcels, "imported": carrier.Imported{}},
@@ -123,9 +132,9 @@ func (w *world) process(cfg sagas.Config) (s *sagas.Sagas, stop func()) {
 	broker := must(rabbit.Open(rabbit.Config{URL: w.amqp}))
 	bus := must(rabbit.NewBus(broker, rabbit.BusConfig{Logger: quiet(), MaxBackoff: 500 * time.Millisecond}))
 	cfg.Logger = quiet()
-	s = must(sagas.New(store, broker, bus, w.open(sagas.Schema), cfg))
+	s = must(sagas.New(store, broker, bus, w.open(postgres.Sagas, sagas.Schema), cfg))
 	worker := must(sagas.NewWorker(bus, w.newHandlers(store), sagas.WorkerConfig{Logger: quiet()}))
-	carry := must(relay.New(store, broker, w.open(relay.Schema), relay.Config{Logger: quiet(), MaxBackoff: 500 * time.Millisecond}))
+	carry := must(relay.New(store, broker, w.open(postgres.Relay, relay.Schema), relay.Config{Logger: quiet(), MaxBackoff: 500 * time.Millisecond}))
 	ctx, cancel := context.WithCancel(context.Background())
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Run(gctx) })
