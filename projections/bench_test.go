@@ -29,8 +29,8 @@ func BenchmarkProjector(b *testing.B) {
 	for range b.N {
 		var bare, product, single []float64
 		for range 5 {
-			bare = append(bare, rate(benchRows, func() { bareUpserts(b, poisoned(b)) }))
-			pool := poisoned(b)
+			bare = append(bare, rate(benchRows, func() { bareUpserts(b, poisoned(b).owner) }))
+			pool := poisoned(b).owner
 			p := projector(b, pool, h, projections.Config{Projections: []projections.Projection{units(b, sound)}, History: h.read(benchBatch)})
 			product = append(product, rate(benchRows, func() {
 				if err := p.RunToEnd(context.Background()); err != nil {
@@ -38,7 +38,7 @@ func BenchmarkProjector(b *testing.B) {
 				}
 			}))
 			some := &history{events: h.events[:500], revisions: h.revisions}
-			p = projector(b, poisoned(b), some, projections.Config{Projections: []projections.Projection{units(b, sound)}, History: some.read(1)})
+			p = projector(b, poisoned(b).owner, some, projections.Config{Projections: []projections.Projection{units(b, sound)}, History: some.read(1)})
 			single = append(single, rate(500, func() {
 				if err := p.RunToEnd(context.Background()); err != nil {
 					b.Fatal(err)

@@ -45,6 +45,7 @@ func digests(t *testing.T, pool *pgxpool.Pool, open projections.Opener) []projec
 }
 
 func TestTheDigestSeesWhatIsSoAndNotHowItCameAbout(t *testing.T) {
+	t.Parallel()
 	// The same customer twice: other ciphertext, other positions, other times, one event more on the way.
 	one := func(salt string, detour bool, name string) []projections.ProjectionDigest {
 		h := &history{}
@@ -78,6 +79,7 @@ func TestTheDigestSeesWhatIsSoAndNotHowItCameAbout(t *testing.T) {
 }
 
 func TestAnErasedPersonHasADigestToo(t *testing.T) {
+	t.Parallel()
 	h, pool := &history{}, database(t)
 	h.add(t, eventstore.Customer.Stream("c1"), customer.Registered{Customer: "c1", Name: sealed("c1", "x:name=n"), Language: "en"})
 	if err := projector(t, pool, h, projections.Config{}).RunToEnd(context.Background()); err != nil {

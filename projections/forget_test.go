@@ -12,6 +12,7 @@ import (
 
 // What deploy/postgres/forget-derived.sql drops is Annal's and derived, whatever else is called like it.
 func TestForgettingWhatIsDerivedLeavesTheRestAlone(t *testing.T) {
+	t.Parallel()
 	pool := database(t)
 	script, err := os.ReadFile(filepath.Join("..", "deploy", "postgres", "forget-derived.sql"))
 	if err != nil {

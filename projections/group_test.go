@@ -32,6 +32,7 @@ func feedAll(t testing.TB, p *projections.Projector, h *history, step eventstore
 }
 
 func TestAPausedProjectionHoldsNobodyUpAndCatchesUpByItself(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	h, pool := shop(t, seeded(5), 10), database(t)
@@ -84,6 +85,7 @@ func feedAllRetrying(t testing.TB, p *projections.Projector, h *history) {
 }
 
 func TestABrokenProjectionLeavesTheGroupVisiblyAndComesBack(t *testing.T) {
+	t.Parallel()
 	ctx, h, pool := context.Background(), shop(t, seeded(6), 6), database(t)
 	if _, err := pool.Exec(ctx, `ALTER TABLE stock_v1.stock RENAME TO gone`); err != nil {
 		t.Fatal(err)
@@ -107,6 +109,7 @@ func TestABrokenProjectionLeavesTheGroupVisiblyAndComesBack(t *testing.T) {
 }
 
 func TestAnotherStoreIsRefused(t *testing.T) {
+	t.Parallel()
 	h, pool := shop(t, seeded(7), 2), database(t)
 	p := projector(t, pool, h, projections.Config{})
 	feedAll(t, p, h, 100_000)
@@ -121,6 +124,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 }
 
 func TestPrepareIsRepeatableAndRefusesAChangeWithoutAVersion(t *testing.T) {
+	t.Parallel()
 	ctx, pool := context.Background(), database(t)
 	if err := projections.Prepare(ctx, pool, all(t)); err != nil {
 		t.Fatal(err)
@@ -157,6 +161,7 @@ func TestPrepareIsRepeatableAndRefusesAChangeWithoutAVersion(t *testing.T) {
 }
 
 func TestDefineSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	type noHead struct{ A int }
 	_, err := projections.Define(projections.Spec[noHead]{Name: "x", Version: 1, SQL: "s", Categories: []eventstore.Category{eventstore.Order},
 		Keys: func(projections.Event) []string { return nil }, Apply: func(*noHead, projections.Event) error { return nil }})

@@ -69,6 +69,7 @@ CREATE INDEX lifetime_by_value ON lifetime (currency, value DESC, id);
 `
 
 func TestThePageAboutProjectionsIsTrue(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../docs/projections.md")
 	if err != nil {
 		t.Fatal(err)

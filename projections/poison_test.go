@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/annalhq/annal/aggregates/inventory"
 	"github.com/annalhq/annal/aggregates/product"
@@ -64,18 +63,18 @@ func received(t testing.TB, h *history, sku string, quantities ...int64) {
 func sound(inventory.Received, *unitsRow) error { return nil }
 
 // poisoned prepares a database with units alone.
-func poisoned(t testing.TB) *pgxpool.Pool {
+func poisoned(t testing.TB) *slate {
 	t.Helper()
-	pool := open(t, testenv.Postgres(t))
-	if err := projections.Prepare(context.Background(), pool, []projections.Projection{units(t, sound)}); err != nil {
+	pool, list := open(t, testenv.Postgres(t)), []projections.Projection{units(t, sound)}
+	if err := projections.Prepare(context.Background(), pool, list); err != nil {
 		t.Fatal(err)
 	}
-	return pool
+	return slateOf(t, pool, list)
 }
 
-func runTo(t testing.TB, pool *pgxpool.Pool, h *history, size int, p projections.Projection) *projections.Projector {
+func runTo(t testing.TB, s *slate, h *history, size int, p projections.Projection) *projections.Projector {
 	t.Helper()
-	worker := projector(t, pool, h, projections.Config{Projections: []projections.Projection{p}, History: h.read(size)})
+	worker := projectorOn(t, s.pool, h, projections.Config{Projections: []projections.Projection{p}, History: h.read(size)})
 	if err := worker.RunToEnd(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +82,7 @@ func runTo(t testing.TB, pool *pgxpool.Pool, h *history, size int, p projections
 }
 
 func TestAPoisonEventParksItsRowAloneAndReplayMakesItWhole(t *testing.T) {
+	t.Parallel()
 	faults := map[string]struct {
 		spoil func(inventory.Received, *unitsRow) error
 		code  string
@@ -119,16 +119,17 @@ func TestAPoisonEventParksItsRowAloneAndReplayMakesItWhole(t *testing.T) {
 	received(t, h, "good", 3)
 	received(t, h, "bad", 3, 4)
 	received(t, h, "other", 5)
-	pool := poisoned(t)
-	runTo(t, pool, h, 100, units(t, sound))
-	want := tables(t, pool, []projections.Projection{units(t, sound)})
+	s := poisoned(t)
+	runTo(t, s, h, 100, units(t, sound))
+	want := tables(t, s.owner, []projections.Projection{units(t, sound)})
 
 	for name, fault := range faults {
 		for _, size := range []int{1, 2, 100} {
 			t.Run(name, func(t *testing.T) {
-				pool, spoilt := poisoned(t), units(t, fault.spoil)
-				p := runTo(t, pool, h, size, spoilt)
-				got := tables(t, pool, []projections.Projection{spoilt})
+				s.wipe(t)
+				spoilt := units(t, fault.spoil)
+				p := runTo(t, s, h, size, spoilt)
+				got := tables(t, s.owner, []projections.Projection{spoilt})
 				if !strings.Contains(got, `"received": 6`) || !strings.Contains(got, `"received": 5`) || !strings.Contains(got, `"received": 1`) {
 					t.Fatalf("others did not go on, or the bad row is not as before the poison:\n%s", got)
 				}
@@ -136,11 +137,11 @@ func TestAPoisonEventParksItsRowAloneAndReplayMakesItWhole(t *testing.T) {
 				if _, err := p.Replay(context.Background(), "units", "bad"); !errors.Is(err, projections.ErrStillFails) {
 					t.Fatalf("replay without a fix: %v", err)
 				}
-				fixed := runTo(t, pool, h, size, units(t, sound))
+				fixed := runTo(t, s, h, size, units(t, sound))
 				if n, err := fixed.Replay(context.Background(), "units", "bad"); err != nil || n != 3 {
 					t.Fatalf("%d events replayed, %v", n, err)
 				}
-				if diff := cmp.Diff(want, tables(t, pool, []projections.Projection{spoilt})); diff != "" {
+				if diff := cmp.Diff(want, tables(t, s.owner, []projections.Projection{spoilt})); diff != "" {
 					t.Fatalf("not as if it had never failed:\n%s", diff)
 				}
 				// The projector that parked it learns of the replay and goes on with the row.
@@ -149,8 +150,8 @@ func TestAPoisonEventParksItsRowAloneAndReplayMakesItWhole(t *testing.T) {
 				if err := fixed.Apply(context.Background(), more.batch(h.head(), more.head(), fixed.Categories())); err == nil {
 					t.Fatal("a replay moved the generation unseen")
 				}
-				runTo(t, pool, more, size, units(t, sound))
-				if got := tables(t, pool, []projections.Projection{spoilt}); !strings.Contains(got, `"received": 17`) {
+				runTo(t, s, more, size, units(t, sound))
+				if got := tables(t, s.owner, []projections.Projection{spoilt}); !strings.Contains(got, `"received": 17`) {
 					t.Fatalf("the replayed row does not go on:\n%s", got)
 				}
 				more.revisions["inventory-bad"]--
@@ -175,6 +176,7 @@ func checkParked(t *testing.T, p *projections.Projector, code string) {
 }
 
 func TestAnUnknownEventParksItsStreamAndIsNeverSkipped(t *testing.T) {
+	t.Parallel()
 	h := &history{}
 	received(t, h, "a", 1)
 	h.raw(t, "inventory-a", "inventory.unheard-of.v9", []byte(`{"sku":"a"}`))
@@ -182,8 +184,8 @@ func TestAnUnknownEventParksItsStreamAndIsNeverSkipped(t *testing.T) {
 	received(t, h, "b", 3)
 	h.add(t, eventstore.Product.Stream("p"), product.Created{SKU: "p", Name: "p", Price: money.Of(1, "GBP")}) // not ours
 	h.add(t, eventstore.Inventory.Stream("c"), inventory.Shipped{SKU: "c", Quantity: 1})                      // ours, and no key for it
-	pool := poisoned(t)
-	p := runTo(t, pool, h, 2, units(t, sound))
+	s := poisoned(t)
+	p := runTo(t, s, h, 2, units(t, sound))
 	parked, err := p.Parked(context.Background())
 	if err != nil || len(parked) != 2 {
 		t.Fatalf("%+v, %v", parked, err)
@@ -194,7 +196,7 @@ func TestAnUnknownEventParksItsStreamAndIsNeverSkipped(t *testing.T) {
 	if c := parked[1]; c.Key != "inventory-c" || c.Code != "EVENT_WITHOUT_KEY" {
 		t.Fatalf("%+v", c)
 	}
-	got := tables(t, pool, []projections.Projection{units(t, sound)})
+	got := tables(t, s.owner, []projections.Projection{units(t, sound)})
 	if !strings.Contains(got, `"received": 1`) || !strings.Contains(got, `"received": 3`) || strings.Count(got, "\n") != 3 {
 		t.Fatalf("got\n%s", got)
 	}

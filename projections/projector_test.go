@@ -11,6 +11,7 @@ import (
 )
 
 func TestAHistoryGivesTheSameTablesInWhateverBatches(t *testing.T) {
+	t.Parallel()
 	ctx, h := context.Background(), shop(t, seeded(1), 30)
 	want := rebuilt(t, h)
 	if strings.Count(want, "\n") < 60 {

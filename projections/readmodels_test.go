@@ -42,6 +42,7 @@ func every(t testing.TB) *history {
 // Golden events in, tables out: one of every event, then a few whole orders. Run with -update after a deliberate change, and
 // read the difference.
 func TestGoldenTables(t *testing.T) {
+	t.Parallel()
 	for name, h := range map[string]*history{"every-event": every(t), "shop": shop(t, seeded(42), 7)} {
 		pool := database(t)
 		p := projector(t, pool, h, projections.Config{})
@@ -70,6 +71,7 @@ func TestGoldenTables(t *testing.T) {
 // What sales count, with hand-made numbers: the day of the order in the shop's zone, taken back when a confirmed order is
 // cancelled, and a return on its own day.
 func TestSalesCountOnTheRightDay(t *testing.T) {
+	t.Parallel()
 	london, err := time.LoadLocation("Europe/London")
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +109,7 @@ func TestSalesCountOnTheRightDay(t *testing.T) {
 
 // Invariants 27 and 28 over the stock that the shop leaves.
 func TestStockBooksAreSquare(t *testing.T) {
+	t.Parallel()
 	ctx, pool := context.Background(), database(t)
 	if err := projector(t, pool, shop(t, seeded(9), 20), projections.Config{}).RunToEnd(ctx); err != nil {
 		t.Fatal(err)
@@ -121,6 +124,7 @@ func TestStockBooksAreSquare(t *testing.T) {
 
 // The SQL of every read model works on a database where nothing was prepared before, in any schema of that name alone.
 func TestEveryReadModelIsPrepared(t *testing.T) {
+	t.Parallel()
 	ctx, url := context.Background(), testenv.Postgres(t)
 	pool, err := postgres.Open(ctx, url, postgres.Config{MaxConns: 2})
 	if err != nil {

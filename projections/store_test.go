@@ -20,6 +20,7 @@ var _ feed.Sink = (*projections.Projector)(nil)
 // The projector behind the real feed and store: it begins, is stopped, loses a projection to a pause and one to a new
 // version's beginning, and begins again, each time from a checkpoint that the feed verifies against the store.
 func TestTheFeedTakesUpWhereTheProjectorStood(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	store, err := eventstore.Open(servertest.Start(t), eventstore.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
