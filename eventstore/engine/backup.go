@@ -59,13 +59,8 @@ func (db *DB) backup(ctx context.Context, draft string, progress func(done, of u
 			return nil, err
 		}
 	}
-	m := &Manifest{Format: manifestFormat, Created: db.cfg.Now().UTC(), Position: db.Last()}
-	var err error
-	if m.Sum, err = sumAt(db.pebble, m.Position); err != nil {
-		return nil, err
-	}
-	// It may hold more than Position, even what a power cut now would take from the store: a restore ends at Position.
-	if err := db.pebble.Checkpoint(fsys.PathJoin(store, storeFolder), pebble.WithFlushedWAL()); err != nil {
+	m := &Manifest{Format: manifestFormat, Created: db.cfg.Now().UTC()}
+	if err := db.checkpoint(m, fsys.PathJoin(store, storeFolder)); err != nil {
 		return nil, err
 	}
 	// The marker comes behind the keys: a scavenge that begins in between has raised its number before it wrote any.
@@ -86,6 +81,17 @@ func (db *DB) backup(ctx context.Context, draft string, progress func(done, of u
 		return nil, err
 	}
 	return m, errors.Join(m.write(fsys, draft), syncDir(fsys, store), syncDir(fsys, draft))
+}
+
+// checkpoint copies Pebble's files. They may hold more than m.Position, even what a power cut now would take from the store: a restore ends there.
+func (db *DB) checkpoint(m *Manifest, dest string) (err error) {
+	db.sweeps.Lock()
+	defer db.sweeps.Unlock()
+	m.Position = db.Last()
+	if m.Sum, err = sumAt(db.pebble, m.Position); err != nil {
+		return err
+	}
+	return db.pebble.Checkpoint(dest, pebble.WithFlushedWAL())
 }
 
 // opens looks whether the store in dir can be opened and reaches p.

@@ -122,6 +122,8 @@ type DB struct {
 	known     *filter        // names of streams that may be there
 	loading   sync.WaitGroup // of known
 
+	sweeps sync.RWMutex // for reading: one piece of a scavenge; for writing: what a backup reads of the log, which so ends behind what a scavenge left
+
 	mu      sync.RWMutex // held for reading by every call in progress, for writing by Close
 	closed  bool
 	closing chan struct{}

@@ -196,7 +196,7 @@ func (c *copier) sum(path string, w io.Writer) (size int64, sum string, err erro
 		}
 		n, err := f.Read(buf)
 		if _, err := both.Write(buf[:n]); err != nil {
-			return 0, "", err
+			return 0, "", copyFault{err}
 		}
 		size += int64(n)
 		c.done += uint64(n)
@@ -212,13 +212,19 @@ func (c *copier) sum(path string, w io.Writer) (size int64, sum string, err erro
 	}
 }
 
+// copyFault is what the receiver of a copy refused.
+type copyFault struct{ error }
+
 // check reads f, which must be as the manifest says, into w.
 func (c *copier) check(dir string, f BackupFile, w io.Writer) error {
 	path := c.fs.PathJoin(append([]string{dir}, strings.Split(f.Name, "/")...)...)
 	size, sum, err := c.sum(path, w)
+	var written copyFault
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return ErrBackupDamaged.Because("the backup's file %s is missing; take another backup, or fetch another copy", f.Name)
+	case errors.As(err, &written):
+		return written.error // the other side's
 	case err != nil:
 		return fault.Wrap(err, fault.Unavailable, "BACKUP_READ", "the backup can't be read")
 	case size != f.Size || sum != f.SHA256:

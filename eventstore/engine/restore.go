@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -41,8 +39,8 @@ type Restored struct {
 // was backed up, up to that position. It has that store's identity, since that is an event; so consumers that had seen more must be
 // rebuilt. It becomes a store with its last write: killed before, it leaves a directory that no program takes for one.
 //
-// Faults: ErrNotEmpty, ErrRestorePoint (beyond the backup, or in the middle of an append; the message says where one could), ErrBackupMissing,
-// ErrBackupDamaged, ErrNewerFormat, ErrCorrupt, timeout, unavailable.
+// Faults: ErrNotEmpty, ErrRestorePlace, ErrRestorePoint (beyond the backup, in the middle of an append, or where revisions would be given twice; the
+// message says where one could), ErrDiskFull, ErrBackupMissing, ErrBackupDamaged, ErrNewerFormat, ErrCorrupt, timeout, unavailable.
 func Restore(ctx context.Context, backup, dir string, cfg RestoreConfig) (Restored, error) {
 	if cfg.FS == nil {
 		cfg.FS = vfs.Default
@@ -60,7 +58,7 @@ func Restore(ctx context.Context, backup, dir string, cfg RestoreConfig) (Restor
 	if cfg.To > m.Last() {
 		return Restored{}, ErrRestorePoint.Because("the backup ends at position %d", m.Last())
 	}
-	if err := checkEmpty(cfg.FS, dir); err != nil {
+	if err := checkPlace(cfg.FS, dir); err != nil {
 		return Restored{}, err
 	}
 	if cfg.DryRun {
@@ -70,25 +68,9 @@ func Restore(ctx context.Context, backup, dir string, cfg RestoreConfig) (Restor
 	r := &restorer{fs: cfg.FS, cfg: cfg, backup: backup, dir: dir, m: m}
 	v, err := r.run(ctx)
 	if err != nil {
-		err = errors.Join(err, r.undo())
+		err = errors.Join(restoreFault(err, dir), r.undo())
 	}
-	return Restored{v, m.Last()}, fault.Wrap(err, fault.Unavailable, "RESTORE_WRITE", "the store can't be written")
-}
-
-func checkEmpty(fsys vfs.FS, dir string) error {
-	names, err := fsys.List(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fault.Wrap(err, fault.Unavailable, "RESTORE_READ", "the directory can't be read")
-	}
-	if slices.Contains(names, restoringName) {
-		return ErrNotEmpty.Because("%s holds a restore that was not finished; remove the directory and restore again", dir)
-	}
-	for _, name := range names {
-		if name != "lost+found" {
-			return ErrNotEmpty.Because("%s is not empty; name another directory, or move what is in it away", dir)
-		}
-	}
-	return nil
+	return Restored{v, m.Last()}, err
 }
 
 type restorer struct {
@@ -105,6 +87,9 @@ func (r *restorer) run(ctx context.Context) (v Verified, err error) {
 		return v, err
 	}
 	if err := writeWhole(r.fs, r.dir, restoringName, "not a store yet\n"); err != nil {
+		return v, err
+	}
+	if err := checkRestoreRoom(r.fs, folder, r.m.Bytes()); err != nil {
 		return v, err
 	}
 	if err := r.copy(ctx, folder); err != nil {
@@ -171,10 +156,7 @@ func (r *restorer) bring(ctx context.Context, p *pebble.DB) (version int, v Veri
 	if e.swept, err = loadSwept(p); err != nil {
 		return 0, v, err
 	}
-	if err := e.cut(ctx, min(r.m.Position, e.to)); err != nil {
-		return 0, v, err
-	}
-	if err := r.prolong(ctx, e); err != nil {
+	if err := r.reach(ctx, e); err != nil {
 		return 0, v, err
 	}
 	if err := e.finish(); err != nil {
@@ -189,6 +171,33 @@ func (r *restorer) bring(ctx context.Context, p *pebble.DB) (version int, v Veri
 	check := newVerifier(p, e.to, func(done, of Position) { r.cfg.Progress("verifying", uint64(done), uint64(of)) })
 	err = check.all(ctx)
 	return version, check.done, err
+}
+
+// reach makes the log end at the wanted position. What a cut takes away tells where one could end; what a tail has behind it is not read.
+func (r *restorer) reach(ctx context.Context, e *editor) error {
+	if e.to <= r.m.Position && e.last > e.to && e.swept.events > 0 {
+		need, err := newNumbering(e.p).earliest(ctx, 1, e.to)
+		if err == nil && need > e.to {
+			err = refuse(e.to, need, r.m.Last())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := e.cut(ctx, min(r.m.Position, e.to)); err != nil {
+		return err
+	}
+	if err := errors.Join(r.prolong(ctx, e), e.turn(true)); err != nil {
+		return err
+	}
+	if e.to <= r.m.Position || e.swept.events == 0 {
+		return nil
+	}
+	need, err := newNumbering(e.p).earliest(ctx, r.m.Position+1, e.to)
+	if err == nil && need > e.to {
+		err = refuse(e.to, need, r.m.Last())
+	}
+	return err
 }
 
 func (r *restorer) prolong(ctx context.Context, e *editor) error {

@@ -120,19 +120,21 @@ func (s *scavenger) stream(ctx context.Context, name string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		plan, err := s.db.proposal(name, from)
+		plan, kept, err := s.piece(ctx, name, from)
 		if err != nil {
 			return err
+		}
+		if kept {
+			s.done.Kept++
+			return nil
 		}
 		if len(plan.victims) == 0 {
 			break
 		}
-		if s.cfg.Keep != nil && s.cfg.Keep(name) {
-			s.done.Kept++
-			return nil
-		}
-		if err := s.sweep(ctx, name, plan); err != nil {
-			return err
+		if !s.cfg.DryRun {
+			if err := rest(ctx, time.Duration(plan.taken)*time.Second/time.Duration(s.cfg.Rate)); err != nil {
+				return err
+			}
 		}
 		if plan.taken < len(plan.victims) || len(plan.victims) < sweepEvents {
 			break // the metadata has changed, or that was all
@@ -143,6 +145,20 @@ func (s *scavenger) stream(ctx context.Context, name string) error {
 		s.done.Swept++
 	}
 	return nil
+}
+
+// piece proposes what may go of a stream next, and has it removed.
+func (s *scavenger) piece(ctx context.Context, name string, from Revision) (plan *sweep, kept bool, err error) {
+	s.db.sweeps.RLock()
+	defer s.db.sweeps.RUnlock()
+	plan, err = s.db.proposal(name, from)
+	if err != nil || len(plan.victims) == 0 {
+		return plan, false, err
+	}
+	if s.cfg.Keep != nil && s.cfg.Keep(name) {
+		return plan, true, nil
+	}
+	return plan, false, s.sweep(ctx, name, plan)
 }
 
 func (s *scavenger) sweep(ctx context.Context, name string, plan *sweep) error {
@@ -163,10 +179,7 @@ func (s *scavenger) sweep(ctx context.Context, name string, plan *sweep) error {
 	s.done.Events += uint64(plan.taken)
 	s.done.Bytes += plan.bytes
 	s.report()
-	if s.cfg.DryRun {
-		return nil
-	}
-	return rest(ctx, time.Duration(plan.taken)*time.Second/time.Duration(s.cfg.Rate))
+	return nil
 }
 
 // rest waits, at most until ctx ends.

@@ -42,6 +42,8 @@ func (db *DB) ArchiveTail(ctx context.Context, backup string) (Segment, error) {
 	if err != nil {
 		return Segment{}, err
 	}
+	db.sweeps.Lock()
+	defer db.sweeps.Unlock()
 	bound := db.Last()
 	if err := db.continues(m, bound); err != nil || bound == m.Last() {
 		return Segment{}, err

@@ -243,7 +243,11 @@ func (r *groupRegistry) delete(ctx context.Context, key groupKey) error {
 	}
 	r.put(key, nil)
 	old.end(errGroupDropped)
-	return old.store.clear(ctx)
+	err = old.store.clear(ctx)
+	if ended := (*streamEnded)(nil); errors.As(err, &ended) {
+		return nil // there is nothing left of it either
+	}
+	return err
 }
 
 // record makes a change durable. If that is not certain, the groups are read again before anything else.

@@ -156,8 +156,17 @@ func (s groupStore) describe(ctx context.Context, stream, name string, n uint64)
 	return err
 }
 
-// clear deletes what a group of this name has left behind.
+// streamEnded says that a stream in which a group of this name would keep its state was tombstoned.
+type streamEnded struct{ stream string }
+
+// Error says what to do.
+func (e *streamEnded) Error() string {
+	return "the group would keep its state in the stream '" + e.stream + "', which was tombstoned, and that is for ever; give the group another name"
+}
+
+// clear deletes what a group of this name has left behind. A tombstone, which ends a stream for ever, is told at the end.
 func (s groupStore) clear(ctx context.Context) error {
+	var ended error
 	for _, stream := range []string{s.key.checkpoints(), s.key.parked()} {
 		_, err := s.db.ReadStream(stream, engine.LastRevision, engine.Backwards, 1)
 		if errors.Is(err, engine.ErrStreamMissing) {
@@ -166,9 +175,12 @@ func (s groupStore) clear(ctx context.Context) error {
 		if err == nil {
 			_, err = s.db.Delete(ctx, stream, engine.ExpectAny)
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, engine.ErrStreamDeleted):
+			ended = &streamEnded{stream}
+		case err != nil:
 			return err
 		}
 	}
-	return nil
+	return ended
 }

@@ -157,9 +157,12 @@ func (p *persistentSubscriptions) RestartSubsystem(context.Context, *shared.Empt
 
 // failed turns the end of a call about a group into a status with the trailers that clients look at.
 func (p *persistentSubscriptions) failed(ctx context.Context, key groupKey, err error) error {
+	var ended *streamEnded
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &ended):
+		return refuse(ctx, codes.FailedPrecondition, ended.Error(), "exception", "stream-deleted", "stream-name", ended.stream)
 	case errors.Is(err, errGroupExists):
 		return refuseGroup(ctx, codes.AlreadyExists, key, "persistent-subscription-exists", "")
 	case errors.Is(err, errGroupMissing):
