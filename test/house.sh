@@ -24,7 +24,7 @@ house_open() {
 	HOUSE=$(mktemp -d "${TMPDIR:-/tmp}/annal-XXXXXX") # files of the scripts
 	chmod 755 "$HOUSE"                                # the database's user must come through
 	ANNAL_HOME=$HOUSE/home
-	mkdir "$ANNAL_HOME"
+	mkdir -m 755 "$ANNAL_HOME"
 	http=127.0.0.1:$(free_port) admin=127.0.0.1:$(free_port)
 	ANNAL_HTTP_LISTEN=$http ANNAL_ADMIN_LISTEN=$admin ANNAL_EVENTSTORE_LISTEN=127.0.0.1:$(free_port)
 	API=http://$http/graphql
