@@ -62,7 +62,7 @@ func storeStat(t *tool) *cobra.Command {
 func storeVerify(t *tool) *cobra.Command {
 	c := &cobra.Command{Use: "verify [BACKUP]", Short: "read all of the store, or of a backup, and compare log and index",
 		Long: `Reads everything: every position has a sound record, every event its line in its stream's index, every line its event, revisions are without
-holes. The store may be running. With a backup, every file is compared with its checksum as well. Exit status 10 and the first bad position say that it is damaged.`,
+holes. The store may be running. With a backup, every file is compared with its checksum as well. Exit status 1 and the first bad position say that it is damaged.`,
 		Example: "  annal store verify\n  annal store verify nightly-2026-11-25",
 		Args:    atMostOne("a backup")}
 	c.RunE = func(c *cobra.Command, args []string) error {
