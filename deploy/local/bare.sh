@@ -34,6 +34,7 @@ trap 'exit 130' INT TERM HUP
 debootstrap --variant=minbase --include=make,ca-certificates,git "${SUITE:-bookworm}" "$bare" "$mirror" >"$bare.log" 2>&1 || { tail "$bare.log"; exit 1; }
 rm -f "$bare.log"
 cp /etc/resolv.conf "$bare/etc/resolv.conf"
+printf '127.0.0.1\tlocalhost\n::1\tlocalhost\n' >"$bare/etc/hosts" # what an installer would write
 mount -t proc proc "$bare/proc"
 mount --bind /dev "$bare/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$bare/dev/shm"

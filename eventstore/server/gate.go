@@ -71,7 +71,7 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	ctx, cancel := context.WithCancelCause(began)
 	defer cancel(nil)
 	defer context.AfterFunc(who.Valid(), func() { cancel(access.ErrRevoked) })()
-	err = handler(srv, &watched{ServerStream: ss, ctx: ctx, began: began})
+	err = handler(srv, &watched{ServerStream: ss, ctx: ctx, began: began, user: who.Valid()})
 	// Of an append any end but cancellation says more: what became of it.
 	if gone := revoked(ctx); gone != nil && err != nil && (status.Code(err) == codes.Canceled || rules[info.FullMethod] == access.Read) {
 		return gone
@@ -203,24 +203,27 @@ func welcome(ctx context.Context) {
 // revoked returns how a call ends whose user is no more, nil if that is not why it ends.
 func revoked(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), access.ErrRevoked) {
-		return status.Error(codes.Unauthenticated, access.ErrRevoked.Message)
+		return errGone()
 	}
 	return nil
 }
+
+func errGone() error { return status.Error(codes.Unauthenticated, access.ErrRevoked.Message) }
 
 // watched is a stream whose caller is looked at with each message that comes.
 type watched struct {
 	grpc.ServerStream
 	ctx   context.Context // of the call, ends also when the caller must not go on
 	began context.Context // of the call, ends with it alone
+	user  context.Context // of the caller, ends when it must not go on; ctx ends a moment later
 }
 
 func (w *watched) Context() context.Context { return w.ctx }
 
 func (w *watched) RecvMsg(m any) error {
 	err := w.ServerStream.RecvMsg(m)
-	if gone := revoked(w.ctx); gone != nil {
-		return gone
+	if w.user.Err() != nil {
+		return errGone()
 	}
 	return err
 }
