@@ -99,7 +99,8 @@ func serveUntilKilled(dir string) {
 type child struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer
-	client *esdb.Client
+	url    string
+	client *esdb.Client // for looks; writers have their own
 }
 
 func startChild(t *testing.T, dir string) *child {
@@ -125,7 +126,8 @@ func startChild(t *testing.T, dir string) *child {
 		_ = cmd.Wait()
 		t.Fatalf("the server did not start: %q %v", line, err)
 	}
-	return &child{cmd: cmd, stdin: stdin, client: connect(t, "esdb://"+addr+"?tls=false&maxDiscoverAttempts=1")}
+	url := "esdb://" + addr + "?tls=false&maxDiscoverAttempts=1"
+	return &child{cmd: cmd, stdin: stdin, url: url, client: connect(t, url)}
 }
 
 // kill sends signal 9, and returns when the process is gone.
@@ -170,8 +172,11 @@ func (l *killLedger) load(t *testing.T, p *child, writers []*killWriter, answers
 	var count atomic.Int64
 	var wg sync.WaitGroup
 	for _, w := range writers {
+		// A client of its own: one that finds no server leaves everybody waiting who is in another call of it.
+		c := connect(t, p.url)
 		wg.Go(func() {
-			for w.append(ctx, t, p.client) {
+			defer c.Close()
+			for w.append(ctx, t, c) {
 				if count.Add(1) == int64(answers) {
 					close(answered)
 				}
