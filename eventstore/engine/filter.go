@@ -21,8 +21,8 @@ const (
 // a name gets in before its first event becomes visible. Until all names of the log have been read into it, and in a log with more of
 // them than its limit, it says "maybe" to all.
 //
-// The engine has two. Nearly no stream has metadata, and whoever writes or reads one would look for it each time. Most streams of a shop are
-// new when they are written to, and to search the newest tables for a name that is not there costs about as much as writing it.
+// The engine has two. Nearly no stream has metadata, and whoever writes or reads one would look for it each time. Every order, payment and shipment
+// of a shop begins a stream, and to search the newest tables for a name that is not there costs about as much as writing it.
 type filter struct {
 	seed   maphash.Seed
 	prefix string // what stands before the names in the log

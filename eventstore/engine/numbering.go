@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -98,10 +99,10 @@ func (n *numbering) seek(id Position, from Revision, e *entry) (err error) {
 
 // refuse says where a restore that can't end at p could.
 func refuse(p, need, last Position) error {
-	if need > last {
-		return ErrRestorePoint.Because("position %d lies before what a scavenge left of some streams, whose revisions would be given a second time; "+
-			"restore to a later position, or from a backup taken before the scavenge", p)
+	where := "a later position"
+	if need <= last {
+		where = fmt.Sprintf("%d or later", need)
 	}
 	return ErrRestorePoint.Because("position %d lies before what a scavenge left of some streams, whose revisions would be given a second time; "+
-		"restore to %d or later, or from a backup taken before the scavenge", p, need)
+		"restore to %s, or from a backup taken before the scavenge", p, where)
 }

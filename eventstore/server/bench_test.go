@@ -39,16 +39,22 @@ func catchUp(b *testing.B, c *esdb.Client, total int) measured {
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer s.Close()
-		for n := 0; n < total; {
-			if e := s.Recv(); e.EventAppeared != nil {
-				n++
-			} else if e.SubscriptionDropped != nil {
-				b.Fatal(e.SubscriptionDropped.Error)
-			}
-		}
+		receive(b, s, total)
 		return total
 	})
+}
+
+// receive takes so many events from a subscription, and closes it.
+func receive(b *testing.B, s *esdb.Subscription, total int) {
+	b.Helper()
+	defer s.Close()
+	for n := 0; n < total; {
+		if e := s.Recv(); e.EventAppeared != nil {
+			n++
+		} else if e.SubscriptionDropped != nil {
+			b.Fatal(e.SubscriptionDropped.Error)
+		}
+	}
 }
 
 // BenchmarkAppend appends one event at a time through the official client, 64 at once, to our server and to one that does nothing but the

@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"runtime"
 	"sync"
@@ -18,7 +17,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/annalhq/annal/eventstore/engine"
 	"github.com/annalhq/annal/eventstore/server"
@@ -171,95 +169,6 @@ func stopReading(t *testing.T, events, size int, bound uint64) {
 	}
 }
 
-func TestConnectionsThatSayNothingAreGivenUp(t *testing.T) {
-	store := servertest.StartWith(t, storeConfig())
-	half := "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00" // then the peer is gone: pings are not answered
-	for name, text := range map[string]string{"silent from the start": "", "half-open": half, "in the midst of a frame": half + "\x00\x00\x10\x01"} {
-		conn, err := net.Dial("tcp", store.Addr())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := conn.Write([]byte(text)); err != nil {
-			t.Fatal(err)
-		}
-		_ = conn.SetReadDeadline(time.Now().Add(15 * time.Second))
-		if _, err := io.Copy(io.Discard, conn); isTimeout(err) {
-			t.Errorf("%s: the connection is kept", name)
-		}
-		_ = conn.Close()
-	}
-}
-
-func TestAHalfOpenSubscriberIsGivenUp(t *testing.T) {
-	store := servertest.StartWith(t, storeConfig())
-	near, far := relay(t, store.Addr())
-	c := plain(t, near, 1)[0]
-	_ = live(t, within(t), c, request(subscribing))
-	if store.Server().Calls() != 1 {
-		t.Fatal("it does not subscribe")
-	}
-	far.freeze()
-	for bound := within(t); store.Server().Calls() > 0; {
-		if bound.Err() != nil {
-			t.Fatal("it is kept")
-		}
-		runtime.Gosched()
-	}
-}
-
-// A frozen cord takes what is sent and delivers nothing, as a machine does that lost its power.
-type cord struct {
-	mu     sync.Mutex
-	frozen bool
-}
-
-func (w *cord) freeze() { w.mu.Lock(); defer w.mu.Unlock(); w.frozen = true }
-
-func (w *cord) Write(p []byte, to io.Writer) (int, error) {
-	w.mu.Lock()
-	frozen := w.frozen
-	w.mu.Unlock()
-	if frozen {
-		return len(p), nil
-	}
-	return to.Write(p)
-}
-
-type through struct {
-	w  *cord
-	to io.Writer
-}
-
-func (t through) Write(p []byte) (int, error) { return t.w.Write(p, t.to) }
-
-func relay(t *testing.T, target string) (address string, w *cord) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w = &cord{}
-	var all sync.WaitGroup
-	t.Cleanup(all.Wait)
-	t.Cleanup(func() { _ = listener.Close() })
-	all.Go(func() {
-		near, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		far, err := net.Dial("tcp", target)
-		if err != nil {
-			_ = near.Close()
-			return
-		}
-		t.Cleanup(func() { _ = near.Close() })
-		all.Go(func() { _, _ = io.Copy(through{w, near}, far); _ = far.Close() })
-		_, _ = io.Copy(through{w, far}, near)
-		_ = far.Close()
-	})
-	return listener.Addr().String(), w
-}
-
 func TestAThousandConnectionsAndNotOneMore(t *testing.T) {
 	const n = 1000
 	store := servertest.StartWith(t, server.Config{MaxConnections: n})
@@ -313,112 +222,6 @@ func TestCallsBeyondTheirNumberAreRefusedAndOpenOnesAreNot(t *testing.T) {
 		if status.Code(err) != codes.ResourceExhausted {
 			t.Fatal(err)
 		}
-	}
-}
-
-// unfinished begins a batch append whose last message never comes, of so many bytes.
-func unfinished(t *testing.T, b streams.Streams_BatchAppendClient, size int, final bool) error {
-	t.Helper()
-	return b.Send(&streams.BatchAppendReq{CorrelationId: textID(), IsFinal: final,
-		Options: &streams.BatchAppendReq_Options{StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte("batch")},
-			ExpectedStreamPosition: &streams.BatchAppendReq_Options_Any{Any: &emptypb.Empty{}}},
-		ProposedMessages: []*streams.BatchAppendReq_ProposedMessage{batched("t", make([]byte, size))}})
-}
-
-func TestBatchesThatNeverEndAreBounded(t *testing.T) {
-	store := servertest.StartWith(t, server.Config{AppendMemory: 8 << 20})
-	conns := plain(t, store.Addr(), 2)
-	c := streams.NewStreamsClient(conns[0])
-	ctx, cancel := context.WithCancel(within(t))
-	b, err := c.BatchAppend(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 300 { // of one stream: by number
-		if unfinished(t, b, 1, false) != nil {
-			break
-		}
-	}
-	if _, err := b.Recv(); status.Code(err) != codes.InvalidArgument {
-		t.Errorf("300 unfinished appends: %v", err)
-	}
-	var held []streams.Streams_BatchAppendClient
-	for range 5 { // of many streams: by memory
-		b, err := c.BatchAppend(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 2 {
-			if err := unfinished(t, b, 1_000_000, false); err != nil {
-				t.Fatal(err)
-			}
-		}
-		held = append(held, b)
-	}
-	// Until all of that has arrived the store may still answer, and an append that is being answered may be what there was no memory for one
-	// of them: so there is another after each answer. Then it refuses, and says so in each of the two ways.
-	other := streams.NewStreamsClient(conns[1])
-	for {
-		_, _, err = appendOf(within(t), other, appendTo("order-1"), proposing("t", make([]byte, 1_000_000)))
-		if status.Code(err) == codes.ResourceExhausted {
-			break
-		}
-		if err := errors.Join(err, unfinished(t, held[0], 1_000_000, false)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, err = other.BatchAppend(within(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unfinished(t, b, 1_000_000, true); err != nil {
-		t.Fatal(err)
-	}
-	if m, err := b.Recv(); err != nil || codes.Code(m.GetError().GetCode()) != codes.ResourceExhausted {
-		t.Errorf("a batch append without memory: %v %v", m, err)
-	}
-	cancel() // who held it is gone
-	_ = held
-	for {
-		_, _, err := appendOf(within(t), other, appendTo("order-1"), proposing("t", make([]byte, 1_000_000)))
-		if err == nil {
-			break
-		}
-		if status.Code(err) != codes.ResourceExhausted {
-			t.Fatal(err)
-		}
-	}
-	for bound := within(t); store.Server().Held() > 0; {
-		if bound.Err() != nil {
-			t.Fatalf("%d bytes are still held", store.Server().Held())
-		}
-		runtime.Gosched()
-	}
-}
-
-// Who sends faster than the disk takes is slowed down, not refused: his own appends make room.
-func TestAFastBatchWaitsForItsOwnAppends(t *testing.T) {
-	store := servertest.StartWith(t, server.Config{AppendMemory: 2 << 20})
-	b, err := streams.NewStreamsClient(plain(t, store.Addr(), 1)[0]).BatchAppend(within(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	const n = 40
-	sent := make(chan error, 1)
-	go func() {
-		var err error
-		for range n {
-			err = errors.Join(err, unfinished(t, b, 900_000, true))
-		}
-		sent <- err
-	}()
-	for range n {
-		if m, err := b.Recv(); err != nil || m.GetSuccess() == nil {
-			t.Fatalf("%v %v", m.GetError(), err)
-		}
-	}
-	if err := <-sent; err != nil {
-		t.Error(err)
 	}
 }
 

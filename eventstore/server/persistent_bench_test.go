@@ -59,14 +59,7 @@ func readAlong(b *testing.B, c *esdb.Client, total int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.Close()
-	for n := 0; n < total; {
-		if e := s.Recv(); e.EventAppeared != nil {
-			n++
-		} else if e.SubscriptionDropped != nil {
-			b.Fatal(e.SubscriptionDropped.Error)
-		}
-	}
+	receive(b, s, total)
 }
 
 // consume acknowledges in batches of 50, as a program would that commits what it does.

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"strings"
@@ -114,5 +115,111 @@ func TestEnormousNamesAreNotHeld(t *testing.T) {
 	}
 	if n := len(m.GetStreamIdentifier().GetStreamName()); n == 0 || n > 4096 {
 		t.Errorf("%d bytes of the name are kept", n)
+	}
+}
+
+// unfinished begins a batch append whose last message never comes, of so many bytes.
+func unfinished(t *testing.T, b streams.Streams_BatchAppendClient, size int, final bool) error {
+	t.Helper()
+	return b.Send(&streams.BatchAppendReq{CorrelationId: textID(), IsFinal: final,
+		Options: &streams.BatchAppendReq_Options{StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte("batch")},
+			ExpectedStreamPosition: &streams.BatchAppendReq_Options_Any{Any: &emptypb.Empty{}}},
+		ProposedMessages: []*streams.BatchAppendReq_ProposedMessage{batched("t", make([]byte, size))}})
+}
+
+func TestBatchesThatNeverEndAreBounded(t *testing.T) {
+	store := servertest.StartWith(t, server.Config{AppendMemory: 8 << 20})
+	conns := plain(t, store.Addr(), 2)
+	c := streams.NewStreamsClient(conns[0])
+	ctx, cancel := context.WithCancel(within(t))
+	b, err := c.BatchAppend(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 300 { // of one stream: by number
+		if unfinished(t, b, 1, false) != nil {
+			break
+		}
+	}
+	if _, err := b.Recv(); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("300 unfinished appends: %v", err)
+	}
+	var held []streams.Streams_BatchAppendClient
+	for range 5 { // of many streams: by memory
+		b, err := c.BatchAppend(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := unfinished(t, b, 1_000_000, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		held = append(held, b)
+	}
+	// Until all of that has arrived the store may still answer, and an append that is being answered may be what there was no memory for one
+	// of them: so there is another after each answer. Then it refuses, and says so in each of the two ways.
+	other := streams.NewStreamsClient(conns[1])
+	for {
+		_, _, err = appendOf(within(t), other, appendTo("order-1"), proposing("t", make([]byte, 1_000_000)))
+		if status.Code(err) == codes.ResourceExhausted {
+			break
+		}
+		if err := errors.Join(err, unfinished(t, held[0], 1_000_000, false)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err = other.BatchAppend(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unfinished(t, b, 1_000_000, true); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := b.Recv(); err != nil || codes.Code(m.GetError().GetCode()) != codes.ResourceExhausted {
+		t.Errorf("a batch append without memory: %v %v", m, err)
+	}
+	cancel() // who held it is gone
+	_ = held
+	for {
+		_, _, err := appendOf(within(t), other, appendTo("order-1"), proposing("t", make([]byte, 1_000_000)))
+		if err == nil {
+			break
+		}
+		if status.Code(err) != codes.ResourceExhausted {
+			t.Fatal(err)
+		}
+	}
+	for bound := within(t); store.Server().Held() > 0; {
+		if bound.Err() != nil {
+			t.Fatalf("%d bytes are still held", store.Server().Held())
+		}
+		runtime.Gosched()
+	}
+}
+
+// Who sends faster than the disk takes is slowed down, not refused: his own appends make room.
+func TestAFastBatchWaitsForItsOwnAppends(t *testing.T) {
+	store := servertest.StartWith(t, server.Config{AppendMemory: 2 << 20})
+	b, err := streams.NewStreamsClient(plain(t, store.Addr(), 1)[0]).BatchAppend(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 40
+	sent := make(chan error, 1)
+	go func() {
+		var err error
+		for range n {
+			err = errors.Join(err, unfinished(t, b, 900_000, true))
+		}
+		sent <- err
+	}()
+	for range n {
+		if m, err := b.Recv(); err != nil || m.GetSuccess() == nil {
+			t.Fatalf("%v %v", m.GetError(), err)
+		}
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
 	}
 }
