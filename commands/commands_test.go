@@ -116,8 +116,8 @@ func TestOneKeyIsOneEffectAndOneAnswer(t *testing.T) {
 	if err != nil || !got.Replayed || state != 5 {
 		t.Errorf("%+v, state %d, %v", got, state, err)
 	}
-	if _, _, err := c.receive(t.Context(), "k1", "x", 6, 100); !errors.Is(err, ErrKeyReused) {
-		t.Errorf("other input under the key: %v", err)
+	if got, _, err := c.receive(t.Context(), "k1", "x", 6, 100); !errors.Is(err, ErrKeyReused) || got != (Receipt{}) {
+		t.Errorf("other input under the key: %+v, %v", got, err)
 	}
 }
 

@@ -51,11 +51,14 @@ func (h *Handlers) alsoAs(ctx context.Context, r *request, subject pii.Subject, 
 	return err
 }
 
-// settle decides about a repeat whose MAC is not that of the stored command, by what remains of it. REQUIRES: got.err is ErrKeyReused and
+// settle decides about a repeat whose MAC is not that of the stored command, by what remains of it. REQUIRES: if got.err is ErrKeyReused,
 // got.receipt says where the stored command is. Faults: ErrKeyReused; those of the store.
 func settle[S any](ctx context.Context, h *Handlers, r request, got answer[S]) answer[S] {
-	if r.remains == nil || !errors.Is(got.err, ErrKeyReused) {
+	if !errors.Is(got.err, ErrKeyReused) {
 		return got
+	}
+	if r.remains == nil {
+		return answer[S]{err: got.err} // another command's receipt is not the caller's
 	}
 	rec, err := h.at(ctx, got.receipt.Stream, got.receipt.Revision)
 	if err != nil {
