@@ -32,7 +32,7 @@ down: ## stop annald and both servers; the data stays
 	@$(LOCAL) down
 
 .PHONY: clean
-clean: ## down, then remove all data, and the binaries unless ANNAL_HOME names another home
+clean: ## down, then remove all data but backups, and the binaries unless ANNAL_HOME names another home
 	@$(LOCAL) clean
 	@case "$$ANNAL_HOME" in "" | .annal | "$(CURDIR)/.annal") rm -rf bin ;; *) echo "bin stays: it belongs to all homes" ;; esac
 

@@ -59,13 +59,14 @@ func (h *home) clean(ctx context.Context) error {
 	})
 }
 
-// ours reports whether this directory is a home: what we write at the first step is in it, or nothing but a lock is.
+// ours reports whether this directory is a home: what we write at the first step is in it, or nothing but a lock and
+// the backups of an earlier clean.
 func (h *home) ours() (bool, error) {
 	entries, err := os.ReadDir(h.dir)
 	if err != nil {
 		return false, err
 	}
-	if !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != lockFile }) {
+	if !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() != lockFile && e.Name() != backups }) {
 		return true, nil
 	}
 	remembered, err := readIfThere(h.path(stateFile))

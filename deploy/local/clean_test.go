@@ -87,6 +87,9 @@ func TestCleanKeepsBackupsAndSaysHowToRemoveThem(t *testing.T) {
 	if !exists(h.path("backups/monday/000001.log")) || exists(h.path("eventstore")) {
 		t.Error("clean kept the wrong things")
 	}
+	if again := homeAt(t, h.dir); again.clean(t.Context()) != nil || !exists(h.path("backups/monday/000001.log")) {
+		t.Error("a second clean does not find the same")
+	}
 	_, command, _ := strings.Cut(told, "`")
 	command, _, ok := strings.Cut(command, "`")
 	if !ok || !strings.Contains(told, "backups of the event store stay in "+h.path("backups")) || strings.Contains(told, "not Annal's") {
