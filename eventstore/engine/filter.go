@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"hash/maphash"
+	"math/bits"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -11,10 +12,9 @@ import (
 // Sizes of the filters: at the limit, one name in eighty that is not there is taken for one that may be.
 const (
 	filterHashes   = 4
-	describedWords = 1 << 14 // of 64 bits: 128 KiB
-	describedLimit = 100_000 // names that Open reads
-	knownWords     = 1 << 18 // of 64 bits: 2 MiB
-	knownLimit     = 1_600_000
+	filterBits     = 10        // for each name, at least
+	describedLimit = 100_000   // names that Open reads, 128 KiB
+	knownLimit     = 1_600_000 // 2 MiB
 )
 
 // A filter knows which names may be there: a Bloom filter of fixed size. Whoever is told "no" needn't look on the disk, and "no" is certain:
@@ -36,10 +36,11 @@ func (c Config) filters() (described, known *filter) {
 	if c.names > 0 {
 		limits = [...]int{c.names, c.names}
 	}
-	return newFilter(MetadataPrefix, describedWords, limits[0]), newFilter("", knownWords, limits[1])
+	return newFilter(MetadataPrefix, limits[0]), newFilter("", limits[1])
 }
 
-func newFilter(prefix string, words, limit int) *filter {
+func newFilter(prefix string, limit int) *filter {
+	words := 1 << bits.Len(uint(limit*filterBits/64))
 	f := &filter{seed: maphash.MakeSeed(), prefix: prefix, limit: limit, words: make([]atomic.Uint64, words)}
 	f.vague.Store(true)
 	return f

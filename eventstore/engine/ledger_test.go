@@ -87,7 +87,7 @@ func (l *ledger) examine(t *testing.T, db *engine.DB, n int) survey {
 	}
 	checkIndex(t, db, log)
 	linked(t, db)
-	checkLinks(t, db, log, map[string]engine.ID{})
+	checkLinks(t, db, log, map[aLink]engine.ID{}, largePages)
 	return found
 }
 

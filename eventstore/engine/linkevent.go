@@ -9,7 +9,7 @@ import (
 )
 
 // linkSpace is the name space of the ids of links (RFC 9562, 5.5).
-const linkSpace = "b7d5c5a2-6f0e-5c4b-9d0a-3f1c52a8e6d4"
+var linkSpace = uuid.MustParse("b7d5c5a2-6f0e-5c4b-9d0a-3f1c52a8e6d4")
 
 // link makes the event at revision r of a link stream: it points to target, or to what target points to if that is itself a link. It
 // has the target's position and time, since it has none of its own in the log.
@@ -29,29 +29,35 @@ func link(stream string, r Revision, target *Record) Record {
 // linkID is the same whenever the index is built.
 func linkID(stream string, r Revision, target ID) ID {
 	name := append(strconv.AppendUint([]byte(stream+"@"), uint64(r), 10), target[:]...)
-	return ID(uuid.NewSHA1(uuid.MustParse(linkSpace), name))
+	return ID(uuid.NewSHA1(linkSpace, name))
 }
 
 // linkMetadata says what EventStoreDB's projections say of a link: version, position and id of the event that caused it, the stream
 // it comes from for links by category, and -1 for a deletion.
 func linkMetadata(stream string, target *Record) []byte {
-	m := struct {
-		Version  string    `json:"$v"`
-		Commit   Position  `json:"$c"`
-		Prepare  Position  `json:"$p"`
-		CausedBy uuid.UUID `json:"$causedBy"`
-		Origin   string    `json:"$o,omitempty"`
-		Deleted  int       `json:"$deleted,omitempty"`
-	}{"1:-1:1:4", target.Position, target.Position, uuid.UUID(target.ID), "", 0}
+	const most = len(`{"$v":"1:-1:1:4","$c":,"$p":,"$causedBy":"","$o":"","$deleted":-1}`) + 2*20 + 36
+	m := append(make([]byte, 0, most+len(target.Stream)), `{"$v":"1:-1:1:4","$c":`...)
+	m = strconv.AppendUint(m, uint64(target.Position), 10)
+	m = append(m, `,"$p":`...)
+	m = strconv.AppendUint(m, uint64(target.Position), 10)
+	m = append(m, `,"$causedBy":"`...)
+	m = append(m, uuid.UUID(target.ID).String()...)
+	m = append(m, '"')
 	if strings.HasPrefix(stream, categoryPrefix) {
-		m.Origin = target.Stream
+		m = append(m, `,"$o":`...)
+		m = appendJSON(m, target.Stream)
 	}
 	if deletes(target) {
-		m.Deleted = -1
+		m = append(m, `,"$deleted":-1`...)
 	}
-	text, err := json.Marshal(m)
-	if err != nil { // there is nothing in it that can't be said in JSON
-		return nil
+	return append(m, '}')
+}
+
+// appendJSON appends s as a JSON string.
+func appendJSON(b []byte, s string) []byte {
+	text, err := json.Marshal(s)
+	if err != nil { // every string can be said in JSON
+		return append(b, `""`...)
 	}
-	return text
+	return append(b, text...)
 }

@@ -130,7 +130,7 @@ func (db *DB) readLinks(stream string, from Revision, dir Direction, maxEvents i
 	}
 	defer func() { err = errors.Join(err, readFault(log.Close())) }()
 	r := linkReader{stream: stream, cursor: c, log: log, oldest: db.oldest(limits)}
-	r.page = StreamPage{Last: next - 1, First: limits.firstReadable(next - 1)}
+	r.page = StreamPage{Records: room(next-1, maxEvents), Last: next - 1, First: limits.firstReadable(next - 1)}
 	if dir == Backwards {
 		err = r.backwards(min(from, r.page.Last), maxEvents)
 		return r.page, err

@@ -115,10 +115,10 @@ func TestNamesThatCannotBeLinked(t *testing.T) {
 		mustAppend(t, db, strings.Repeat("c", 4090)+"-1", engine.ExpectAny, e)
 	}
 	linked(t, db)
-	if got, _ := readLinks(t, db, "$et-fine", engine.Forwards); len(got) != 1 {
+	if got, _ := readLinks(t, db, "$et-fine", engine.Forwards, smallPages); len(got) != 1 {
 		t.Error(got)
 	}
-	if got, _ := readLinks(t, db, "$ce-"+strings.Repeat("c", 4090), engine.Forwards); len(got) != 3 {
+	if got, _ := readLinks(t, db, "$ce-"+strings.Repeat("c", 4090), engine.Forwards, smallPages); len(got) != 3 {
 		t.Error(len(got))
 	}
 }
@@ -152,7 +152,7 @@ func TestManyCategories(t *testing.T) {
 	}
 	linked(t, db)
 	for n := 0; n < categories; n += 7 {
-		if got, _ := readLinks(t, db, fmt.Sprintf("$ce-category%d", n), engine.Forwards); len(got) != 2 {
+		if got, _ := readLinks(t, db, fmt.Sprintf("$ce-category%d", n), engine.Forwards, smallPages); len(got) != 2 {
 			t.Fatalf("category %d: %q", n, got)
 		}
 	}

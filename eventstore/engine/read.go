@@ -197,13 +197,18 @@ func (db *DB) readStream(stream string, from Revision, dir Direction, maxEvents 
 	}
 	defer func() { err = errors.Join(err, readFault(log.Close())) }()
 	r := streamReader{db: db, stream: stream, id: id, index: it, log: log, oldest: db.oldest(limits)}
-	r.page = StreamPage{Last: last.revision, First: max(limits.firstReadable(last.revision), kept)}
+	r.page = StreamPage{Records: room(last.revision, maxEvents), Last: last.revision, First: max(limits.firstReadable(last.revision), kept)}
 	if dir == Backwards {
 		err = r.backwards(min(from, last.revision), maxEvents)
 		return r.page, err
 	}
 	err = r.forwards(max(from, min(r.page.First, last.revision+1)), maxEvents) // $tb may lie beyond the end: what comes is not passed over
 	return r.page, err
+}
+
+// room is for the records of a page of a stream.
+func room(last Revision, maxEvents int) []Record {
+	return make([]Record, 0, min(uint64(last)+1, uint64(min(maxEvents, pageEvents))))
 }
 
 // readable finds a stream and its limits as of the visible position.
