@@ -154,6 +154,7 @@ func (h *handler) execute(ctx context.Context, method string, p *graphql.RawPara
 		for _, e := range errs {
 			restated(e, p.Variables)
 		}
+		located(errs, p.Query)
 		return &answer{errors: h.exec.DispatchError(graphql.WithOperationContext(ctx, op), errs).Errors}
 	}
 	if err := checkInts(op); err != nil {
