@@ -112,7 +112,7 @@ func (h *Handlers) RegisterCustomer(ctx context.Context, p auth.Principal, c Reg
 func registeree(p auth.Principal, c RegisterCustomer) (customer.ID, Meta, error) {
 	if p.Kind == auth.Customer {
 		if c.Reference != "" {
-			return "", Meta{}, auth.ErrDenied
+			return "", Meta{}, auth.ErrDenied.Because("only staff and the import may give a customer a reference").At("reference")
 		}
 		id := customer.ID(p.ID)
 		return id, c.Meta, id.Validate()

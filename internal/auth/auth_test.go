@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/annalhq/annal/internal/auth"
+	"github.com/annalhq/annal/internal/fault"
 )
 
 func key(t *testing.T, fill string) *auth.Key {
@@ -79,6 +80,9 @@ func TestNothingIsAllowedByDefault(t *testing.T) {
 	}
 	if err := (auth.Principal{Kind: auth.Customer}).Owns("", auth.ReadOrders); !errors.Is(err, auth.ErrDenied) {
 		t.Errorf("a customer without an id owns what is nobody's: %v", err)
+	}
+	if err := customer.Require(auth.ManageStock); !errors.Is(err, auth.ErrDenied) || !strings.HasSuffix(fault.MessageOf(err), "it needs the permission stock.manage") {
+		t.Errorf("whoever may not is not told what is missing: %v", err)
 	}
 	if err := auth.Nobody().Require(auth.Shop); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("nobody: %v", err)

@@ -63,7 +63,8 @@ func (p Principal) May(perm Permission) bool {
 	return false
 }
 
-// Require returns nil if the principal has the permission, otherwise ErrUnauthenticated or ErrDenied.
+// Require returns nil if the principal has the permission, otherwise ErrUnauthenticated, or ErrDenied with the permission's name: that is
+// no secret, and it is what whoever gives out roles is asked for.
 func (p Principal) Require(perm Permission) error {
 	if p.May(perm) {
 		return nil
@@ -71,7 +72,7 @@ func (p Principal) Require(perm Permission) error {
 	if p.Kind == Anonymous || p.Kind == "" {
 		return ErrUnauthenticated
 	}
-	return ErrDenied
+	return ErrDenied.Because("%s; it needs the permission %s", ErrDenied.Message, perm)
 }
 
 // Owns returns nil if the principal is the customer itself, or has the permission for other people's things.
