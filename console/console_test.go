@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -73,5 +74,32 @@ func TestWhatIsNotThereIsNotFoundAndNothingIsWritten(t *testing.T) {
 	handler.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/graphiql", nil))
 	if rec.Code != http.StatusMethodNotAllowed {
 		t.Errorf("got %d", rec.Code)
+	}
+}
+
+// harness runs start.js with the page's surroundings played, and prints the headers that the page would send for those of the tab.
+const harness = `
+let element;
+globalThis.GraphiQL = { createFetcher: () => (params, options) => options.headers };
+globalThis.React = { createElement: (_, props) => (element = props) };
+globalThis.ReactDOM = { createRoot: () => ({ render() {} }) };
+globalThis.document = { getElementById: () => null };
+require("vm").runInThisContext(require("fs").readFileSync(0, "utf8"));
+const sent = (headers) => JSON.stringify(element.fetcher({}, { headers }));
+console.log(sent(JSON.parse(element.defaultHeaders)), sent({ authorization: "bearer" }), sent({ Authorization: "Bearer abc", "X-A": "1" }), JSON.stringify(element.fetcher({})));
+`
+
+// The tab's headers begin with "Authorization: Bearer " and no token, which the server refuses with 401.
+func TestThePageSendsNoHeaderWithoutAToken(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("no Node here to run the page's script with")
+	}
+	_, script := get(t, "/graphiql/start.js")
+	run := exec.CommandContext(t.Context(), node, "-e", harness)
+	run.Stdin = strings.NewReader(script)
+	out, err := run.CombinedOutput()
+	if want := `{} {} {"Authorization":"Bearer abc","X-A":"1"} {}` + "\n"; err != nil || string(out) != want {
+		t.Errorf("%v: %s, want %s", err, out, want)
 	}
 }
