@@ -17,11 +17,31 @@ var (
 	ErrNotACopy = fault.New(fault.Conflict, "COPY_FOREIGN_TARGET", "the target holds events of its own; copy into an empty store, or into one that a copy of this source was begun in")
 )
 
-// Copied says how far a copy is.
+// Copied says how far a copy, or the comparison, is.
 type Copied struct {
-	Events   int64    // appended by this call
+	Events   int64    // appended, or compared, by this call
 	Position Position // of the source, up to which every domain event stands in the target
 }
+
+// A StoreFault says which of the two stores of a copy a fault is of. Its kind and code are the fault's.
+type StoreFault struct {
+	Target bool // else the source
+	Fault  error
+}
+
+// Error returns the fault with the store before it.
+func (f *StoreFault) Error() string {
+	if f.Target {
+		return "target: " + f.Fault.Error()
+	}
+	return "source: " + f.Fault.Error()
+}
+
+// Unwrap returns the fault.
+func (f *StoreFault) Unwrap() error { return f.Fault }
+
+func ofSource(err error) error { return &StoreFault{Fault: err} }
+func ofTarget(err error) error { return &StoreFault{Target: true, Fault: err} }
 
 // Bounds of one append of a copy: half of what a store takes by default.
 const (
@@ -36,7 +56,7 @@ const (
 // It appends one event, or a run of one stream's, after the other, since the order of the log is kept. A copy that was interrupted goes on where it
 // ended: the target's last domain event says where. So does one of a source that grew meanwhile. report is called after each append.
 //
-// Faults: ErrSameStore; ErrNotACopy; those of ReadAll and Append of either store. After a fault, call it again.
+// Faults: ErrSameStore; ErrNotACopy; a StoreFault with those of ReadAll and Append of either store. After a fault, call it again.
 func Copy(ctx context.Context, source, target *Client, report func(Copied)) (Copied, error) {
 	var done Copied
 	after, err := copiedUpTo(ctx, source, target)
@@ -61,7 +81,7 @@ func Copy(ctx context.Context, source, target *Client, report func(Copied)) (Cop
 	}
 	for r, err := range source.ReadAll(ctx, after, Filter{}) {
 		if err != nil {
-			return done, err
+			return done, ofSource(err)
 		}
 		weight := len(r.Data) + len(r.Metadata)
 		if len(run) > 0 && (run[0].Stream != r.Stream || len(run) == copyEvents || size+weight > copyBytes) {
@@ -79,24 +99,27 @@ func Copy(ctx context.Context, source, target *Client, report func(Copied)) (Cop
 func copiedUpTo(ctx context.Context, source, target *Client) (Position, error) {
 	from, err := source.Identity(ctx)
 	if err != nil {
-		return 0, err
+		return 0, ofSource(err)
 	}
 	to, err := target.Identity(ctx)
 	if err != nil {
-		return 0, err
+		return 0, ofTarget(err)
 	}
 	if from == to {
 		return 0, ErrSameStore
 	}
 	for last, err := range target.ReadAllBackwards(ctx, 0, 1, Filter{}) {
 		if err != nil {
-			return 0, err
+			return 0, ofTarget(err)
 		}
 		for original, err := range source.ReadStream(ctx, last.Stream, last.Revision) {
 			if errors.Is(err, ErrNoStream) || err == nil && !sameEvent(last, original) {
 				break
 			}
-			return original.Position, err
+			if err != nil {
+				return 0, ofSource(err)
+			}
+			return original.Position, nil
 		}
 		return 0, foreign(last)
 	}
@@ -112,7 +135,10 @@ func appendRun(ctx context.Context, target *Client, run []Recorded) error {
 	if errors.Is(err, ErrWrongRevision) {
 		return foreign(run[0])
 	}
-	return err
+	if err != nil {
+		return ofTarget(err)
+	}
+	return nil
 }
 
 func foreign(r Recorded) error {
@@ -120,8 +146,9 @@ func foreign(r Recorded) error {
 }
 
 // Compare reads the domain events of both stores up to the source's position and returns how many there are, or ErrNotACopy naming the first that differs
-// in stream, revision, id, type, data or metadata, is missing in the target, or stands in the target alone. Faults: also those of ReadAll.
-func Compare(ctx context.Context, source, target *Client, upTo Position, report func(events int64)) (int64, error) {
+// in stream, revision, id, type, data or metadata, is missing in the target, or stands in the target alone. report is called after each with their number
+// and its position in the source. Faults: also a StoreFault with those of ReadAll.
+func Compare(ctx context.Context, source, target *Client, upTo Position, report func(Copied)) (int64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	copies, stop := iter.Pull2(target.ReadAll(ctx, 0, Filter{}))
@@ -129,7 +156,7 @@ func Compare(ctx context.Context, source, target *Client, upTo Position, report 
 	var n int64
 	for original, err := range source.ReadAll(ctx, 0, Filter{}) {
 		if err != nil {
-			return n, err
+			return n, ofSource(err)
 		}
 		if original.Position > upTo {
 			break
@@ -137,20 +164,20 @@ func Compare(ctx context.Context, source, target *Client, upTo Position, report 
 		twin, err, ok := copies()
 		switch {
 		case ok && err != nil:
-			return n, err
+			return n, ofTarget(err)
 		case !ok:
 			return n, ErrNotACopy.Because("the target ends before revision %d of %s; copy again", original.Revision, original.Stream)
 		case !sameEvent(original, twin):
 			return n, foreign(original)
 		}
 		n++
-		report(n)
+		report(Copied{n, original.Position})
 	}
 	if extra, err, ok := copies(); ok {
-		if err == nil {
-			err = foreign(extra)
+		if err != nil {
+			return n, ofTarget(err)
 		}
-		return n, err
+		return n, foreign(extra)
 	}
 	return n, nil
 }

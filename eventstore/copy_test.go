@@ -53,7 +53,7 @@ func silent(eventstore.Copied) {}
 // compare wants both stores to hold the same want events.
 func compare(t *testing.T, source, target *eventstore.Client, upTo eventstore.Position, want int64) {
 	t.Helper()
-	if n, err := eventstore.Compare(t.Context(), source, target, upTo, func(int64) {}); err != nil || n != want {
+	if n, err := eventstore.Compare(t.Context(), source, target, upTo, silent); err != nil || n != want {
 		t.Fatalf("comparing: %d events, %v; want %d", n, err, want)
 	}
 }
@@ -138,14 +138,14 @@ func TestACopyThatDiffersIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, target, "order-1", 2, event(3))
-	if _, err := eventstore.Compare(t.Context(), source, target, done.Position, func(int64) {}); !errors.Is(err, eventstore.ErrNotACopy) {
+	if _, err := eventstore.Compare(t.Context(), source, target, done.Position, silent); !errors.Is(err, eventstore.ErrNotACopy) {
 		t.Errorf("an event more in the target: %v", err)
 	}
 	put(t, source, "order-1", 2, event(3)) // the same place, another id
-	if _, err := eventstore.Compare(t.Context(), source, target, done.Position+100, func(int64) {}); !errors.Is(err, eventstore.ErrNotACopy) {
+	if _, err := eventstore.Compare(t.Context(), source, target, done.Position+100, silent); !errors.Is(err, eventstore.ErrNotACopy) {
 		t.Errorf("another event in the target: %v", err)
 	}
-	if _, err := eventstore.Compare(t.Context(), source, dial(t, servertest.Start(t), eventstore.Config{}), done.Position, func(int64) {}); !errors.Is(err, eventstore.ErrNotACopy) {
+	if _, err := eventstore.Compare(t.Context(), source, dial(t, servertest.Start(t), eventstore.Config{}), done.Position, silent); !errors.Is(err, eventstore.ErrNotACopy) {
 		t.Errorf("nothing in the target: %v", err)
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/annalhq/annal/cmd/annal/onlineretail"
 	"github.com/annalhq/annal/internal/fault"
@@ -37,7 +36,8 @@ historical times and prices. It can be interrupted and run again: what was sent 
 		defer t.close()
 		return importFile(c.Context(), t, args[0], onlineretail.Config{Orders: *orders}, c.OutOrStdout(), c.ErrOrStderr())
 	}
-	report := &cobra.Command{Use: "report", Short: "what the imports of this home did not take, and why", Args: exactly(0, "no arguments")}
+	report := &cobra.Command{Use: "report", Short: "what the imports of this home did not take, and why", Args: exactly(0, "no arguments"),
+		Long: "Prints a report for each file that was imported into this home: a table on a terminal, a line of JSON elsewhere."}
 	lines := report.Flags().Bool("lines", false, "every line that was not imported, as JSON lines")
 	report.RunE = func(c *cobra.Command, _ []string) error { return printReports(t, *lines, c.OutOrStdout()) }
 	c.AddCommand(retail, report)
@@ -60,7 +60,7 @@ type report struct {
 	Replayed    int64                       `json:"replayed,omitzero"` // commands that were there already
 	Refusals    int64                       `json:"ordersNotCarriedOut,omitzero"`
 	ByReason    map[onlineretail.Reason]int `json:"byReason"`
-	NotImported []onlineretail.Refused      `json:"notImported"`
+	NotImported []onlineretail.Refused      `json:"notImported,omitzero"`
 }
 
 func importFile(ctx context.Context, t *tool, path string, icfg onlineretail.Config, stdout, stderr io.Writer) error {
@@ -82,7 +82,7 @@ func importFile(ctx context.Context, t *tool, path string, icfg onlineretail.Con
 	}
 	handlers, err := t.commands(ctx, cfg, store)
 	if err != nil {
-		return t.away(err)
+		return t.away(ctx, err)
 	}
 	p := &onlineretail.Progress{AllProducts: int64(len(plan.Products)), AllCustomers: int64(len(plan.Customers)),
 		AllOrders: int64(len(plan.Orders)), AllReturns: int64(len(plan.Returns))}
@@ -94,7 +94,7 @@ func importFile(ctx context.Context, t *tool, path string, icfg onlineretail.Con
 		if ctx.Err() != nil {
 			return fault.Wrap(ctx.Err(), fault.Timeout, "IMPORT_INTERRUPTED", "interrupted; run the same command again to go on")
 		}
-		return t.away(err)
+		return t.away(ctx, err)
 	}
 	differing := rep.conclude(p, time.Since(began))
 	if err := errors.Join(rep.save(where), rep.print(stdout)); err != nil {
@@ -160,9 +160,9 @@ func (r *report) save(path string) error {
 	return fault.Wrap(err, fault.Unavailable, "REPORT_UNWRITABLE", "the import's report can't be written below the home")
 }
 
+// print shows the report without the lines that were not imported: those are many, and import report --lines lists them.
 func (r *report) print(w io.Writer) error {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
+	t := newTable()
 	t.Style().Format.Footer = text.FormatDefault
 	t.SetTitle("%s", r.File)
 	t.AppendRow(table.Row{"lines", r.Lines})
@@ -182,8 +182,9 @@ func (r *report) print(w io.Writer) error {
 	} else {
 		t.AppendFooter(table.Row{"not finished", "run the import again"})
 	}
-	_, err := fmt.Fprintln(w, t.Render())
-	return fault.Wrap(err, fault.Unavailable, "OUTPUT_CLOSED", "the output was closed")
+	shown := *r
+	shown.NotImported = nil
+	return printTable(w, t, []report{shown})
 }
 
 func printReports(t *tool, lines bool, stdout io.Writer) error {
@@ -227,7 +228,7 @@ func printReports(t *tool, lines bool, stdout io.Writer) error {
 // function ends it.
 func showProgress(w io.Writer, p *onlineretail.Progress, began time.Time) (stop func()) {
 	every, begin, end := 10*time.Second, "", "\n"
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if onTerminal(w) {
 		every, begin, end = 250*time.Millisecond, "\r\x1b[K", ""
 	}
 	tell := func() {

@@ -39,24 +39,31 @@ func main() {
 	}
 }
 
-// execute runs one command line and tells its fault.
+// execute runs one command line and tells its fault, with the code that documents and logs call it by.
 func execute(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	root := &cobra.Command{Use: "annal", Short: "the operator's tool of Annal", SilenceUsage: true, SilenceErrors: true,
-		Long: `The operator's tool of Annal. It reads the settings of annald (ANNAL_..., see annald --print-config) and, for those that are not set,
-what make wrote to servers.env below ANNAL_HOME (default .annal).`}
+	root := newRoot(&tool{environ: environ})
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintf(stderr, "annal: %s [%s]\n", told(err), fault.CodeOf(err))
+	}
+	return err
+}
+
+func newRoot(t *tool) *cobra.Command {
+	root := &cobra.Command{Use: "annal", Short: "the operator's tool of Annal", SilenceUsage: true, SilenceErrors: true,
+		Long: `The operator's tool of Annal. It reads the settings of annald (ANNAL_..., see annald --print-config) and, for those that are not set,
+what make wrote to servers.env below ANNAL_HOME (default .annal).
+
+Data goes to standard output: a table on a terminal, JSON in a pipe. Progress and faults go to standard error. The exit status says what kind of fault it was:
+1 something that should not happen, 2 wrong input, 3 who are you, 4 not allowed, 5 not there, 6 a conflict, 7 no room, 8 too late or interrupted, 9 a server is away.`}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.Newf(fault.Invalid, "FLAG_INVALID", "%v; see %s --help", err, c.CommandPath())
 	})
-	t := &tool{environ: environ}
 	root.AddCommand(group(importCommand(t)), group(projectionsCommand(t)), group(tokenCommand(t)), group(streamsCommand(t)), group(storeCommand(t)))
-	err := group(root).ExecuteContext(ctx)
-	if err != nil {
-		fmt.Fprintln(stderr, "annal:", told(err))
-	}
-	return err
+	return group(root)
 }
 
 // told is what an operator reads of a fault: its message, without the words of the libraries below. What is wrong with the input, or

@@ -12,7 +12,6 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
-	"github.com/annalhq/annal/cmd/annal/onlineretail"
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/eventstore/server/servertest"
 	"github.com/annalhq/annal/graph/model"
@@ -76,9 +75,9 @@ func TestServersThatAreAwayAreNamedWithoutTheirPassword(t *testing.T) {
 	environ := []string{"ANNAL_HOME=" + t.TempDir(), "ANNAL_MODE=development", "ANNAL_EVENTSTORE_URL=esdb://u:secret@127.0.0.1:9?tls=false",
 		"ANNAL_POSTGRES_URL=postgres://u:secret@127.0.0.1:9/annal"}
 	refused(t, []string{"streams", "read", "order-1"}, environ,
-		"STORE_UNAVAILABLE annal: the event store does not answer; try again (asked: event store at 127.0.0.1:9); is annald running? (make start)\n")
+		"STORE_UNAVAILABLE annal: the event store does not answer; try again (asked: event store at 127.0.0.1:9); is annald running? (make start) [STORE_UNAVAILABLE]\n")
 	refused(t, []string{"projections", "digest"}, environ,
-		"POSTGRES_UNAVAILABLE annal: PostgreSQL does not answer; try again (asked: PostgreSQL at 127.0.0.1:9); is annald running? (make start)\n")
+		"POSTGRES_UNAVAILABLE annal: PostgreSQL does not answer; try again (asked: PostgreSQL at 127.0.0.1:9); is annald running? (make start) [POSTGRES_UNAVAILABLE]\n")
 }
 
 // TestAStoreThatIsNoneIsToldInOurWords: something that speaks gRPC and has none of the store's services answers.
@@ -98,7 +97,7 @@ func TestAStoreThatIsNoneIsToldInOurWords(t *testing.T) {
 	}()
 	at := lis.Addr().String()
 	refused(t, []string{"streams", "read", "order-1"}, []string{"ANNAL_HOME=" + t.TempDir(), "ANNAL_EVENTSTORE_URL=esdb://" + at + "?tls=false"},
-		"STORE_REFUSED annal: the event store answered with an error that should not happen: status Unimplemented (asked: event store at "+at+"); its log says more\n")
+		"STORE_REFUSED annal: the event store answered with an error that should not happen: status Unimplemented (asked: event store at "+at+"); its log says more [STORE_REFUSED]\n")
 }
 
 func TestAStreamIsReadByNameAndByGlobalID(t *testing.T) {
@@ -125,19 +124,35 @@ func TestAStreamIsReadByNameAndByGlobalID(t *testing.T) {
 		}
 	}
 	refused(t, []string{"streams", "read", model.GlobalID("Order", "none")}, environ,
-		"STREAM_NOT_FOUND annal: the event store at "+address(store.URL)+" has no stream order-none\n")
+		"STREAM_NOT_FOUND annal: the event store at "+address(store.URL)+" has no stream order-none [STREAM_NOT_FOUND]\n")
+	refused(t, []string{"streams", "read", "01h2-XCEJ-QTF2"}, environ, `STREAM_NOT_FOUND this is the number of an order, whose stream is order-<id>: the API tells the id, orders(filter: {number: "01H2-XCEJ-QTF2"})`)
+	refused(t, []string{"streams", "read", "orders-o1"}, environ, "STREAM_NOT_FOUND the shop's are called order-<id>, product-<sku>")
+	refused(t, []string{"streams", "read", "01h2xcejqtf2nbrexx3vqjhp41"}, environ, "STREAM_NAME as in order-01h2xcejqtf2nbrexx3vqjhp41;")
 	refused(t, []string{"streams", "read", model.GlobalID("Secret", "x")}, environ, "STREAM_NAME is no stream")
 }
 
-func TestAReportIsPrintedAsItIsWritten(t *testing.T) {
-	var out bytes.Buffer
-	rep := report{File: "sales.csv", Finished: true, Seconds: 18.2, ByReason: map[onlineretail.Reason]int{"b": 2, "a": 1}}
-	if err := rep.print(&out); err != nil {
-		t.Fatal(err)
-	}
-	a, b := strings.Index(out.String(), "not imported: a"), strings.Index(out.String(), "not imported: b")
-	if a < 0 || b < a || !strings.Contains(out.String(), "finished") || !strings.Contains(out.String(), "18.2 s") {
-		t.Errorf("%s", &out)
+// What may be wrong with a store's URL is told in a sentence that says what to do.
+func TestAStoreThatDoesNotAnswerIsLookedAt(t *testing.T) {
+	secured, plain := servertest.StartSecured(t, servertest.Someone("shop", "writer")), servertest.Start(t)
+	secret := secured.As("shop")
+	for url, want := range map[string]string{
+		"esdb://" + address(secret) + "?tls=false":   "STORE_UNAVAILABLE it speaks TLS: take tls=false out of its URL",
+		"esdb://" + address(secret):                  "STORE_UNAVAILABLE nobody whom this machine trusts vouches for its certificate: name the file of its authority",
+		"esdb://u:secret@" + address(plain):          "STORE_UNAVAILABLE it speaks no TLS: say tls=false in its URL",
+		"esdb://no-such-host.invalid:2113?tls=false": "STORE_UNAVAILABLE no-such-host.invalid",
+		secured.With("shop", "wrong"):                "STORE_CREDENTIALS see user and password in ANNAL_EVENTSTORE_URL, and the user's roles (asked: event store at " + address(secret) + ") [STORE_CREDENTIALS]\n",
+	} {
+		environ := []string{"ANNAL_HOME=" + t.TempDir(), "ANNAL_MODE=development", "ANNAL_EVENTSTORE_URL=" + url}
+		var stderr bytes.Buffer
+		err := execute(t.Context(), []string{"streams", "read", "order-1"}, environ, io.Discard, &stderr)
+		if code, words, _ := strings.Cut(want, " "); fault.CodeOf(err) != code || !strings.Contains(stderr.String(), words) {
+			t.Errorf("%s, want %s", &stderr, want)
+		}
+		for _, raw := range []string{"rpc error", "code =", "transport:", "secret"} {
+			if strings.Contains(stderr.String(), raw) {
+				t.Errorf("%v: %s", err, &stderr)
+			}
+		}
 	}
 }
 

@@ -1,15 +1,9 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
-	"os"
-
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
-	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/projections"
 )
@@ -34,16 +28,16 @@ shops that went two ways to the same state have equal hashes.`,
 		}
 		keys, err := t.vault(c.Context(), cfg)
 		if err != nil {
-			return t.away(err)
+			return t.away(c.Context(), err)
 		}
 		// The tables themselves, not the views: only the projector may read those.
 		pool, err := t.pool(c.Context(), cfg, postgres.Projector, postgres.Config{ReadOnly: true})
 		if err != nil {
-			return t.away(err)
+			return t.away(c.Context(), err)
 		}
 		digests, err := projections.Digest(c.Context(), pool, all, keys)
 		if err != nil {
-			return t.away(err)
+			return t.away(c.Context(), err)
 		}
 		return printDigests(c, digests)
 	}
@@ -52,22 +46,18 @@ shops that went two ways to the same state have equal hashes.`,
 }
 
 func printDigests(c *cobra.Command, digests []projections.ProjectionDigest) error {
-	w := c.OutOrStdout()
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		t := table.NewWriter()
-		t.SetStyle(table.StyleLight)
-		t.AppendHeader(table.Row{"projection", "rows", "parked", "digest"})
-		for _, d := range digests {
-			t.AppendRow(table.Row{d.Name, d.Rows, d.Parked, d.Hash})
-		}
-		_, err := fmt.Fprintln(w, t.Render())
-		return fault.Wrap(err, fault.Unavailable, "OUTPUT_CLOSED", "the output was closed")
+	type shown struct {
+		Digest     string `json:"digest"`
+		Parked     int64  `json:"parked"`
+		Projection string `json:"projection"`
+		Rows       int64  `json:"rows"`
 	}
+	t := newTable()
+	t.AppendHeader(table.Row{"projection", "rows", "parked", "digest"})
+	lines := make([]shown, 0, len(digests))
 	for _, d := range digests {
-		err := json.NewEncoder(w).Encode(map[string]any{"projection": d.Name, "rows": d.Rows, "parked": d.Parked, "digest": d.Hash})
-		if err != nil {
-			return fault.Wrap(err, fault.Unavailable, "OUTPUT_CLOSED", "the output was closed")
-		}
+		t.AppendRow(table.Row{d.Name, d.Rows, d.Parked, d.Hash})
+		lines = append(lines, shown{d.Hash, d.Parked, d.Name, d.Rows})
 	}
-	return nil
+	return printTable(c.OutOrStdout(), t, lines)
 }

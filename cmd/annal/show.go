@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,27 +18,42 @@ import (
 	"github.com/annalhq/annal/internal/fault"
 )
 
+// What a verb says on standard output is data: on a terminal a table, in a pipe or a file JSON, a line for each thing. Two say a word that is
+// used as it is, a token and a drawn password; streams read prints lines of JSON everywhere. There are no colours, so NO_COLOR has nothing
+// to switch off.
+
 // pair is a line of a table that shows one thing.
 type pair struct {
 	name  string
 	value any
 }
 
-// printResult shows a result: on a terminal as a table, in a pipe as a line of JSON.
+// printResult shows one thing.
 func printResult(c *cobra.Command, result any, pairs []pair) error {
-	w := c.OutOrStdout()
-	var err error
+	t := newTable()
+	for _, p := range pairs {
+		t.AppendRow(table.Row{p.name, p.value})
+	}
+	return printTable(c.OutOrStdout(), t, []any{result})
+}
+
+// printTable shows a table on a terminal, and otherwise the things that it is a table of.
+func printTable[T any](w io.Writer, t table.Writer, things []T) (err error) {
 	if onTerminal(w) {
-		t := table.NewWriter()
-		t.SetStyle(table.StyleLight)
-		for _, p := range pairs {
-			t.AppendRow(table.Row{p.name, p.value})
-		}
 		_, err = fmt.Fprintln(w, t.Render())
 	} else {
-		err = json.NewEncoder(w).Encode(result)
+		out := json.NewEncoder(w)
+		for _, thing := range things {
+			err = errors.Join(err, out.Encode(thing))
+		}
 	}
 	return fault.Wrap(err, fault.Unavailable, "OUTPUT_CLOSED", "the output was closed")
+}
+
+func newTable() table.Writer {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	return t
 }
 
 func onTerminal(stream any) bool {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/internal/fault"
@@ -36,7 +34,7 @@ An URL with a password does not belong on a command line: --to @FILE reads it fr
 		if err != nil {
 			return err
 		}
-		return copyStore(c.Context(), t, target, c.OutOrStdout(), c.ErrOrStderr())
+		return copyStore(c, t, target)
 	}
 	return c
 }
@@ -58,62 +56,110 @@ func targetURL(said string) (string, error) {
 	return said, nil
 }
 
-func copyStore(ctx context.Context, t *tool, target string, stdout, stderr io.Writer) error {
+func copyStore(c *cobra.Command, t *tool, targetURL string) error {
+	ctx := c.Context()
 	cfg, err := t.config()
 	if err != nil {
 		return err
 	}
-	source, err := t.store(cfg)
+	source, err := t.storeAt("source, the event store", cfg.StoreURL())
 	if err != nil {
 		return err
 	}
-	other, err := t.otherStore(target)
+	target, err := t.storeAt("target, the event store", targetURL)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	tell := progress(stderr)
-	done, err := eventstore.Copy(ctx, source, other, func(d eventstore.Copied) { tell(false, "copied", d.Events) })
-	tell(true, "copied", done.Events)
+	all, err := lastPosition(ctx, source)
+	if err != nil {
+		return t.interrupted(ctx, &eventstore.StoreFault{Fault: err})
+	}
+	copying := newCourse(c, "copied", all)
+	done, err := eventstore.Copy(ctx, source, target, copying.tell)
+	copying.end(done.Events, err)
 	if err != nil {
 		return t.interrupted(ctx, err)
 	}
-	compared, err := eventstore.Compare(ctx, source, other, done.Position, func(n int64) { tell(false, "compared", n) })
-	tell(true, "compared", compared)
+	comparing := newCourse(c, "compared", done.Position)
+	compared, err := eventstore.Compare(ctx, source, target, done.Position, comparing.tell)
+	comparing.end(compared, err)
 	if err != nil {
 		return t.interrupted(ctx, err)
 	}
-	err = json.NewEncoder(stdout).Encode(struct {
+	took := time.Since(began).Seconds()
+	return printResult(c, struct {
 		Copied   int64               `json:"copied"`
 		Compared int64               `json:"compared"`
 		Position eventstore.Position `json:"sourcePosition"`
 		Seconds  float64             `json:"seconds"`
-	}{done.Events, compared, done.Position, time.Since(began).Seconds()})
-	return fault.Wrap(err, fault.Unavailable, "OUTPUT_CLOSED", "the output was closed")
+	}{done.Events, compared, done.Position, took}, []pair{{"events copied", done.Events}, {"events compared", compared},
+		{"the source's position", done.Position}, {"seconds", fmt.Sprintf("%.1f", took)}})
+}
+
+// lastPosition returns the position of the newest domain event, 0 if there is none.
+func lastPosition(ctx context.Context, store *eventstore.Client) (eventstore.Position, error) {
+	for last, err := range store.ReadAllBackwards(ctx, 0, 1, eventstore.Filter{}) {
+		return last.Position, err
+	}
+	return 0, nil
 }
 
 func (t *tool) interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fault.Wrap(ctx.Err(), fault.Timeout, "COPY_INTERRUPTED", "interrupted; run the same command again to go on")
 	}
-	return t.away(err)
+	return t.away(ctx, err)
 }
 
-// progress returns a function that tells a count: in place on a terminal four times a second, a line every ten seconds otherwise,
-// and whenever it is the last of its kind.
-func progress(w io.Writer) func(last bool, what string, n int64) {
-	every, begin, end := 10*time.Second, "", "\n"
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		every, begin, end = 250*time.Millisecond, "\r\x1b[K", ""
+// A course tells how far a way through the source's log is, and how long the rest may take: in place on a terminal four times a second, a line
+// every ten seconds otherwise, and at its end. How many events there are nobody knows before; their positions are known.
+type course struct {
+	w          io.Writer
+	what       string
+	began      time.Time
+	first      eventstore.Position // where it begins: a copy that goes on begins behind what is there
+	last       eventstore.Position
+	every      time.Duration
+	next       time.Time
+	begin, eol string
+}
+
+func newCourse(c *cobra.Command, what string, last eventstore.Position) *course {
+	k := &course{w: c.ErrOrStderr(), what: what, last: last, began: time.Now(), every: 10 * time.Second, eol: "\n"}
+	if onTerminal(k.w) {
+		k.every, k.begin, k.eol = 250*time.Millisecond, "\r\x1b[K", ""
 	}
-	next := time.Now().Add(every)
-	return func(last bool, what string, n int64) {
-		if now := time.Now(); last || now.After(next) {
-			next = now.Add(every)
-			fmt.Fprintf(w, "%s%s %d events%s", begin, what, n, end)
-			if last && end == "" {
-				fmt.Fprintln(w)
-			}
-		}
+	k.next = k.began.Add(k.every)
+	return k
+}
+
+func (k *course) tell(d eventstore.Copied) {
+	if k.first == 0 {
+		k.first = d.Position
 	}
+	now := time.Now()
+	if now.Before(k.next) {
+		return
+	}
+	k.next = now.Add(k.every)
+	fmt.Fprintf(k.w, "%s%s %d events%s%s", k.begin, k.what, d.Events, k.rest(d.Position, now.Sub(k.began)), k.eol)
+}
+
+// rest says which part of the way is done, and how long the other will take at this speed.
+func (k *course) rest(at eventstore.Position, took time.Duration) string {
+	if at <= k.first || k.last <= k.first {
+		return ""
+	}
+	part := min(1, float64(at-k.first)/float64(k.last-k.first)) // the source may have grown since
+	left := time.Duration(float64(took) * (1 - part) / part)
+	return fmt.Sprintf(", %d%%, about %s left", int(part*100), left.Round(time.Second))
+}
+
+func (k *course) end(events int64, err error) {
+	whole := ", 100%"
+	if err != nil {
+		whole = ""
+	}
+	fmt.Fprintf(k.w, "%s%s %d events%s\n", k.begin, k.what, events, whole)
 }

@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -86,10 +88,21 @@ func storeUserList(path func() (string, error)) *cobra.Command {
 			return err
 		}
 		users, err := access.List(where)
-		for _, u := range users {
-			fmt.Fprintf(c.OutOrStdout(), "%s\t%s\n", u.Name, u.Roles)
+		if err != nil {
+			return err
 		}
-		return err
+		type shown struct {
+			Name  string   `json:"name"`
+			Roles []string `json:"roles"`
+		}
+		t := newTable()
+		t.AppendHeader(table.Row{"name", "roles"})
+		lines := make([]shown, 0, len(users))
+		for _, u := range users {
+			t.AppendRow(table.Row{u.Name, u.Roles})
+			lines = append(lines, shown{u.Name, strings.Split(u.Roles, ",")})
+		}
+		return printTable(c.OutOrStdout(), t, lines)
 	}}
 }
 

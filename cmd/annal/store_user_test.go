@@ -49,7 +49,7 @@ func TestUsersOfTheStoreAreMadeListedAndRemoved(t *testing.T) {
 	if err != nil || len(strings.TrimSpace(drawn)) < 20 {
 		t.Fatalf("%q %v", drawn, err)
 	}
-	if out, err := do("", "ls"); err != nil || out != "shop\twriter,ops\nrelay\treader\n" {
+	if out, err := do("", "ls"); err != nil || out != `{"name":"shop","roles":["writer","ops"]}`+"\n"+`{"name":"relay","roles":["reader"]}`+"\n" {
 		t.Errorf("%q %v", out, err)
 	}
 	text, err := os.ReadFile(file)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 
@@ -17,7 +18,17 @@ func streamsCommand(t *tool) *cobra.Command {
 	c := &cobra.Command{Use: "streams", Aliases: []string{"stream"}, Short: "event streams"}
 	read := &cobra.Command{Use: "read STREAM|ID", Short: "the events of a stream as JSON lines; personal data stays sealed",
 		Long: `Prints the events of a stream as JSON lines; personal data stays sealed. The stream is given by its name, <category>-<id>, or by a
-global id as the API gives it (the id of an order, a product, a stock ...).`,
+global id as the API gives it (the id of an order, a product, a stock ...). The names:
+
+  order-<order id>          an order; its number, as in 01H2-XCEJ-QTF2, is the beginning of the id
+  fulfilment-<order id>     the saga of an order
+  return-<return id>        the saga of a return
+  payment-<payment id>      shipment-<shipment id>    cart-<cart id>    customer-<customer id>    notification-<id>
+  product-<sku>             what is sold
+  inventory-<sku>           its stock
+  snapshot-<stream>         the snapshot of a long stream; no record, may be deleted
+
+The embedded store also has $ce-<category>, $et-<event type>, $category-<category> and $streams, which are not for this command.`,
 		Example: "  annal streams read order-01h2xcejqtf2nbrexx3vqjhp41\n  annal streams read product-MUG-1\n  annal streams read " + model.GlobalID("Product", "MUG-1"),
 		Args:    exactly(1, "one stream")}
 	from := read.Flags().Int64("from", 0, "first revision")
@@ -42,6 +53,24 @@ var categories = map[string]eventstore.Category{
 	"Customer": eventstore.Customer, "Cart": eventstore.Cart, "Notification": eventstore.Notification,
 }
 
+// The words that people take for a stream: an id without its category, and an order's number.
+var (
+	bareID      = regexp.MustCompile(`^[0-9a-hjkmnp-tv-z]{26}$`)
+	orderNumber = regexp.MustCompile(`^[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{4}(-[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{4}){2}$`)
+)
+
+// noStream says that the store has no such stream and, if its name is none of the shop's, which names there are.
+func noStream(where string, stream eventstore.Stream) error {
+	none := eventstore.ErrNoStream.Because("the event store at %s has no stream %s", where, stream)
+	switch {
+	case orderNumber.MatchString(string(stream)):
+		return none.Because("%s; this is the number of an order, whose stream is order-<id>: the API tells the id, orders(filter: {number: %q})", none.Message, strings.ToUpper(string(stream)))
+	case !stream.Category().Registered():
+		return none.Because("%s; the shop's are called order-<id>, product-<sku>, inventory-<sku> and so on; see annal streams read --help", none.Message)
+	}
+	return none
+}
+
 // streamOf reads what the operator calls a stream: its name or a global id.
 func streamOf(said string) (eventstore.Stream, error) {
 	stream := eventstore.Stream(said)
@@ -53,8 +82,12 @@ func streamOf(said string) (eventstore.Stream, error) {
 		return category.Stream(id), nil
 	}
 	if strings.HasPrefix(said, "$") || stream.Category() == "" {
-		return "", fault.Newf(fault.Invalid, "STREAM_NAME", "%q is no stream: streams are called <category>-<id>, as in order-01h2xcejqtf2nbrexx3vqjhp41; "+
-			"a global id that the API gave will do as well", said)
+		meant := "order-01h2xcejqtf2nbrexx3vqjhp41"
+		if bareID.MatchString(said) {
+			meant = string(eventstore.Order.Stream(said))
+		}
+		return "", fault.Newf(fault.Invalid, "STREAM_NAME", "%q is no stream: streams are called <category>-<id>, as in %s; "+
+			"a global id that the API gave will do as well; see annal streams read --help", said, meant)
 	}
 	return stream, nil
 }
@@ -72,10 +105,10 @@ func readStream(c *cobra.Command, t *tool, stream eventstore.Stream, from events
 	out.SetEscapeHTML(false)
 	for rec, err := range store.ReadStream(c.Context(), stream, from) {
 		if errors.Is(err, eventstore.ErrNoStream) {
-			return eventstore.ErrNoStream.Because("the event store at %s has no stream %s", address(cfg.StoreURL()), stream)
+			return noStream(address(cfg.StoreURL()), stream)
 		}
 		if err != nil {
-			return t.away(err)
+			return t.away(c.Context(), err)
 		}
 		err = out.Encode(struct {
 			Stream   eventstore.Stream   `json:"stream"`

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -28,23 +30,59 @@ import (
 type tool struct {
 	environ []string
 	closers []func()
-	asked   []string // the servers it turned to, with addresses
+	asked   []server // that it turned to
 }
 
-// away says of a server's fault which servers were asked and, if one doesn't answer, what may help. A store that answers what nobody
-// expects is told by the status it gave; what the client library makes of it is not for operators.
-func (t *tool) away(err error) error {
+// A server is one that was turned to. An event store has its URL here, which may hold a password: show its address.
+type server struct {
+	what  string // "event store"
+	url   string
+	store bool
+}
+
+func (s server) String() string { return s.what + " at " + address(s.url) }
+
+func (t *tool) ask(s server) {
+	if !slices.Contains(t.asked, s) {
+		t.asked = append(t.asked, s)
+	}
+}
+
+// away says of a server's fault which servers were asked, of a copy's which of the two, and, if one doesn't answer, what may help. A store that
+// answers what nobody expects is told by the status it gave; what the client library makes of it is not for operators.
+func (t *tool) away(ctx context.Context, err error) error {
 	f := (*fault.Error)(nil)
 	if !errors.As(err, &f) {
 		return err
 	}
-	if s, ok := status.FromError(err); ok && f.Kind == fault.Internal {
-		return fault.Newf(f.Kind, f.Code, "%s: status %s (asked: %s); its log says more", f.Message, s.Code(), strings.Join(t.asked, ", "))
+	asked := t.asked
+	if of := (*eventstore.StoreFault)(nil); errors.As(err, &of) && len(asked) == 2 {
+		asked = asked[:1]
+		if of.Target {
+			asked = t.asked[1:]
+		}
 	}
-	if f.Kind != fault.Unavailable {
+	names := make([]string, 0, len(asked))
+	for _, s := range asked {
+		names = append(names, s.String())
+	}
+	told := fmt.Sprintf("%s (asked: %s)", f.Message, strings.Join(names, ", "))
+	s, ofStore := status.FromError(err)
+	switch {
+	case f.Code == "STORE_CREDENTIALS":
+		return fault.New(f.Kind, f.Code, told)
+	case ofStore && f.Kind == fault.Internal:
+		return fault.Newf(f.Kind, f.Code, "%s: status %s (asked: %s); its log says more", f.Message, s.Code(), strings.Join(names, ", "))
+	case f.Kind != fault.Unavailable:
 		return err
 	}
-	return f.Because("%s (asked: %s); is annald running? (make start)", f.Message, strings.Join(t.asked, ", "))
+	advice := "is annald running? (make start)"
+	for _, s := range asked {
+		if s.store && f.Code == "STORE_UNAVAILABLE" {
+			advice = cmp.Or(why(ctx, s.url), advice)
+		}
+	}
+	return f.Because("%s; %s", told, advice)
 }
 
 // address is the part of a server's URL that may be shown: its hosts.
@@ -109,11 +147,11 @@ func (t *tool) close() {
 }
 
 func (t *tool) store(cfg config.Config) (*eventstore.Client, error) {
-	return t.otherStore(cfg.StoreURL())
+	return t.storeAt("event store", cfg.StoreURL())
 }
 
-func (t *tool) otherStore(url string) (*eventstore.Client, error) {
-	t.asked = append(t.asked, "event store at "+address(url))
+func (t *tool) storeAt(what, url string) (*eventstore.Client, error) {
+	t.ask(server{what, url, true})
 	store, err := eventstore.Open(url, eventstore.Config{Logger: slog.New(slog.DiscardHandler)}) // an outage is waited for, or is the command's fault
 	if err == nil {
 		t.closers = append(t.closers, func() { _ = store.Close() })
@@ -131,9 +169,7 @@ func (t *tool) pool(ctx context.Context, cfg config.Config, s postgres.Service, 
 	if url == "" {
 		return nil, fault.New(fault.Invalid, "SETTING_INVALID", "ANNAL_POSTGRES_URL is not set and this home has no servers; `make run` starts some")
 	}
-	if where := "PostgreSQL at " + address(url); !slices.Contains(t.asked, where) {
-		t.asked = append(t.asked, where)
-	}
+	t.ask(server{what: "PostgreSQL", url: url})
 	bounds.Application = "annal"
 	pool, err := access.Open(ctx, s, bounds)
 	if err == nil {
