@@ -27,6 +27,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/annalhq/annal/internal/build"
 	"github.com/annalhq/annal/internal/fault"
 )
 
@@ -58,7 +59,8 @@ func newRoot(t *tool) *cobra.Command {
 what make wrote to servers.env below ANNAL_HOME (default .annal).
 
 Data goes to standard output: a table on a terminal, JSON in a pipe. Progress and faults go to standard error. The exit status says what kind of fault it was:
-1 something that should not happen, 2 wrong input, 3 who are you, 4 not allowed, 5 not there, 6 a conflict, 7 no room, 8 too late or interrupted, 9 a server is away.`}
+1 something that should not happen, 2 wrong input, 3 who are you, 4 not allowed, 5 not there, 6 a conflict, 7 no room, 8 too late or interrupted, 9 a server is away.`, Version: build.Version()}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fault.Newf(fault.Invalid, "FLAG_INVALID", "%v; see %s --help", err, c.CommandPath())
 	})

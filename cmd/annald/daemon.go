@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/annalhq/annal/internal/build"
 	"github.com/annalhq/annal/internal/config"
 	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/run"
@@ -52,7 +53,7 @@ func New(ctx context.Context, cfg config.Config, list string, logs io.Writer) (*
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{cfg: cfg, asked: asked, log: log, registry: telemetry.NewRegistry(version()), mux: http.NewServeMux()}
+	d := &Daemon{cfg: cfg, asked: asked, log: log, registry: telemetry.NewRegistry(build.Version()), mux: http.NewServeMux()}
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.close(ctx))
 	}
@@ -60,7 +61,7 @@ func New(ctx context.Context, cfg config.Config, list string, logs io.Writer) (*
 }
 
 func (d *Daemon) open(ctx context.Context) error {
-	end, err := telemetry.StartTracing(ctx, "annald", version(), os.Getenv, d.log)
+	end, err := telemetry.StartTracing(ctx, "annald", build.Version(), os.Getenv, d.log)
 	if err != nil {
 		return err
 	}

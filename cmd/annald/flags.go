@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"io"
-	"runtime/debug"
 
 	"github.com/annalhq/annal/internal/fault"
 )
@@ -36,18 +35,4 @@ func parseFlags(args []string, stderr io.Writer) (flags, error) {
 		return flags{}, fault.New(fault.Invalid, "FLAG_INVALID", "--migrate ends when it is done; say --roles in another call")
 	}
 	return f, nil
-}
-
-// version is what the go command stamped into the binary.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return info.Main.Version + " " + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return info.Main.Version
 }

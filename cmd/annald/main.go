@@ -8,8 +8,9 @@
 //	annald --print-config                           the table of settings with their values, secrets left out
 //
 // Every process serves /livez and /readyz at ANNAL_HTTP_LISTEN (the role api adds /graphql) and /metrics and pprof at
-// ANNAL_ADMIN_LISTEN. Settings are the table of internal/config. SIGTERM and Ctrl-C drain (internal/run) and the exit
-// status is 0; a refused start or a part that died gives the exit status of its fault's kind (internal/fault).
+// ANNAL_ADMIN_LISTEN. Settings are the table of internal/config. SIGTERM, SIGHUP and Ctrl-C drain (internal/run) and the exit
+// status is 0; a second Ctrl-C ends at once (signals.go); a refused start or a part that died gives the exit status of its fault's kind
+// (internal/fault).
 //
 // main is a value: a Daemon is made and run by tests in their own process, on port 0 (daemon.go). This folder is the only
 // one that wires; each role has a file role_<name>.go that says what it is made of.
@@ -20,15 +21,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
+	"github.com/annalhq/annal/internal/build"
 	"github.com/annalhq/annal/internal/config"
 	"github.com/annalhq/annal/internal/fault"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(context.Background(), os.Stderr, os.Exit)
 	err := execute(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
@@ -51,7 +51,7 @@ func execute(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	case asked.help:
 		return nil
 	case asked.version:
-		_, err = fmt.Fprintln(stdout, version())
+		_, err = fmt.Fprintln(stdout, build.Version())
 		return err
 	case asked.printConfig:
 		_, err = fmt.Fprint(stdout, cfg)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -39,22 +37,64 @@ func address(t *testing.T) string {
 
 // A storeProcess is annald with the role eventstore alone, as a process.
 type storeProcess struct {
-	cmd          *exec.Cmd
-	logs         bytes.Buffer
-	store, admin string
+	cmd                *exec.Cmd
+	logs               output
+	store, http, admin string
 }
 
 func startStore(t *testing.T, home string) *storeProcess {
 	t.Helper()
-	p := &storeProcess{store: address(t), admin: address(t)}
-	p.cmd = exec.Command(os.Args[0], "-test.run=^TestStoreAsAProcess$")
-	p.cmd.Env = []string{childVariable + "=1", "PATH=" + os.Getenv("PATH"), "ANNAL_MODE=development", "ANNAL_HOME=" + home, "ANNAL_HTTP_LISTEN=" + address(t),
-		"ANNAL_ADMIN_LISTEN=" + p.admin, "ANNAL_EVENTSTORE_LISTEN=" + p.store}
-	p.cmd.Stderr = &p.logs
+	p := prepareStore(t, home)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// prepareStore returns a process that is still to be started.
+func prepareStore(t *testing.T, home string, more ...string) *storeProcess {
+	t.Helper()
+	p := &storeProcess{store: address(t), http: address(t), admin: address(t), logs: output{grown: make(chan struct{}, 1)}}
+	p.cmd = exec.Command(os.Args[0], "-test.run=^TestStoreAsAProcess$")
+	p.cmd.Env = append([]string{childVariable + "=1", "PATH=" + os.Getenv("PATH"), "ANNAL_MODE=development", "ANNAL_HOME=" + home, "ANNAL_HTTP_LISTEN=" + p.http,
+		"ANNAL_ADMIN_LISTEN=" + p.admin, "ANNAL_EVENTSTORE_LISTEN=" + p.store}, more...)
+	p.cmd.Stderr = &p.logs
+	return p
+}
+
+func (p *storeProcess) signal(t *testing.T, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Error(err)
+	}
+}
+
+// says waits until the process has written text.
+func (p *storeProcess) says(t *testing.T, text string) {
+	t.Helper()
+	late := time.After(40 * time.Second)
+	for !strings.Contains(p.logs.String(), text) {
+		select {
+		case <-p.logs.grown:
+		case <-late:
+			t.Fatalf("it does not say %s:\n%s", text, &p.logs)
+		}
+	}
+}
+
+// An output is what a process has written so far.
+type output struct {
+	transcript
+	grown chan struct{}
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.transcript.Write(b)
+	select {
+	case o.grown <- struct{}{}:
+	default:
+	}
+	return n, err
 }
 
 // end waits for the process, kills it if it does not end, and returns its exit status.
@@ -94,7 +134,7 @@ func (p *storeProcess) up(t *testing.T) {
 // although somebody is subscribed, and has kept all that it acknowledged.
 func TestStoreAsAProcess(t *testing.T) {
 	if os.Getenv(childVariable) != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := untilSignal(context.Background(), os.Stderr, os.Exit)
 		err := execute(ctx, []string{"--roles", "eventstore"}, os.Environ(), os.Stdout, os.Stderr)
 		stop()
 		if err != nil {
