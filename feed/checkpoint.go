@@ -8,6 +8,7 @@ import (
 
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/internal/postgres"
 )
 
 // Checkpoint says what has been applied: everything of Categories at or below Position, in the store Store. Last is the id of the
@@ -40,11 +41,11 @@ var (
 	// ErrCheckpointMoved is returned by a Sink whose checkpoint is not where the batch begins: another process applied.
 	ErrCheckpointMoved = fault.New(fault.Conflict, "CHECKPOINT_MOVED", "another process moved the checkpoint; it is loaded again")
 	// ErrForeignStore refuses to run: the checkpoint belongs to another store (invariant 19).
-	ErrForeignStore = fault.New(fault.Conflict, "FEED_FOREIGN_STORE", "the checkpoint belongs to another event store; rebuild from this store as a new version, or connect the right one")
+	ErrForeignStore = fault.New(fault.Conflict, "FEED_FOREIGN_STORE", "the checkpoint belongs to another event store; connect the right one, or, if this is it, "+postgres.BeginAnew)
 	// ErrCategories refuses to run: the consumer's categories changed.
 	ErrCategories = fault.New(fault.Conflict, "FEED_CATEGORIES_CHANGED", "the checkpoint was made for other categories; give the consumer a new version")
 	// ErrHistory refuses to run: the event that was applied last is not in the store.
-	ErrHistory = fault.New(fault.Conflict, "FEED_HISTORY_CHANGED", "the store does not have the event that was applied last: it was restored to an older state; rebuild from it")
+	ErrHistory = fault.New(fault.Conflict, "FEED_HISTORY_CHANGED", "the event store does not have the event that was applied last: it was restored to an earlier position; "+postgres.BeginAnew)
 )
 
 // begin loads the checkpoint and verifies that it belongs to this store and consumer.

@@ -14,6 +14,7 @@ import (
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/feed"
 	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/internal/postgres"
 )
 
 // Config tunes a projector.
@@ -106,7 +107,7 @@ func (p *Projector) Checkpoint(ctx context.Context) (feed.Checkpoint, error) {
 		case c.Store == "":
 			c.Store = m.store
 		case m.store != c.Store:
-			return feed.Checkpoint{}, feed.ErrForeignStore.Because("projection %s was made from another event store than its group; rebuild it", m.name)
+			return feed.Checkpoint{}, feed.ErrForeignStore.Because("projection %s was made from another event store than its group; "+postgres.BeginAnew, m.name)
 		}
 		// Only who was fed with just these categories knows their last event.
 		if !m.catching && m.position == c.Position && slices.Equal(m.feedOf, c.Categories) {

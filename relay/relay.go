@@ -107,9 +107,9 @@ func (c Config) withDefaults() Config {
 // The faults that end Run: somebody must decide.
 var (
 	// ErrForeignStore: the checkpoint belongs to another store (invariant 19).
-	ErrForeignStore = fault.New(fault.Conflict, "RELAY_FOREIGN_STORE", "the relay's checkpoint belongs to another event store; if this store is the right one, delete the row of relay.checkpoint to publish it from its beginning")
+	ErrForeignStore = fault.New(fault.Conflict, "RELAY_FOREIGN_STORE", "the relay's checkpoint belongs to another event store; connect the right one, or, if this is it, "+postgres.BeginAnew)
 	// ErrAheadOfStore: the store was restored to an older state.
-	ErrAheadOfStore = fault.New(fault.Conflict, "RELAY_AHEAD_OF_STORE", "the relay's checkpoint is ahead of the event store, which was restored from a backup; rebuild the read models, then delete the row of relay.checkpoint")
+	ErrAheadOfStore = fault.New(fault.Conflict, "RELAY_AHEAD_OF_STORE", "the relay's checkpoint is ahead of the event store, which was restored to an earlier position; "+postgres.BeginAnew)
 )
 
 // errFenced: another relay leads; this one waits again.

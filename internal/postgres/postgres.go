@@ -39,6 +39,11 @@ import (
 	"github.com/annalhq/annal/internal/fault"
 )
 
+// BeginAnew ends the message of whoever refuses to run because what stands here follows from another event store, or from events that a
+// restored one does not have: the one cure that there is, and the page with its steps.
+const BeginAnew = "stop annald, run deploy/postgres/forget-derived.sql on the database and start it again: what follows from events is made anew " +
+	"(docs/operations.md, \"Another event store, or a restored one\")"
+
 // Config bounds a pool. The zero value is fit for use.
 type Config struct {
 	MaxConns          int32         // connections at most; default 8, since many processes share the server's 300
