@@ -27,26 +27,51 @@ func foreground(ctx context.Context, h *home) error {
 		return err
 	}
 	daemon := h.state.Daemon
-	for daemon.alive() {
-		if pause(ctx, 300*time.Millisecond) != nil {
-			say("draining")
-			return h.locked(context.WithoutCancel(ctx), h.stop)
-		}
+	var how error
+	select {
+	case how = <-h.ended:
+	case <-ctx.Done():
+		say("draining")
+		return h.locked(context.WithoutCancel(ctx), h.stop)
 	}
 	if _, err := os.Stat(h.dir); errors.Is(err, fs.ErrNotExist) { // a `make clean` elsewhere
 		say("stopped")
 		return nil
 	}
-	return h.locked(ctx, func(context.Context) error { return h.explainEnd(daemon) })
+	return h.locked(ctx, func(context.Context) error { return h.explainEnd(daemon, how) })
 }
 
-// explainEnd tells a `make stop` in another terminal, which clears the record, from a daemon that died.
-func (h *home) explainEnd(daemon process) error {
+// explainEnd tells a `make stop` in another terminal, which clears the record, from a daemon that died. What is told here is
+// not told again by the next call.
+func (h *home) explainEnd(daemon process, how error) error {
 	if h.state.Daemon != daemon {
 		say("stopped")
 		return nil
 	}
-	return fmt.Errorf("annald ended by itself; %s", h.logEnd())
+	h.state.Daemon = process{}
+	return errors.Join(fmt.Errorf("annald %s; %s", ending(how), h.logEnd()), h.save())
+}
+
+// ending says in words how annald ended, from what waiting for it returned.
+func ending(how error) string {
+	var exit *exec.ExitError
+	if !errors.As(how, &exit) {
+		return "ended by itself"
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	switch {
+	case ok && status.Signaled() && status.Signal() == syscall.SIGKILL:
+		return "was ended from outside by SIGKILL (kill -9, or the kernel for want of memory: `dmesg` says so)"
+	case ok && status.Signaled():
+		return fmt.Sprintf("was ended from outside by signal %d (%s)", int(status.Signal()), status.Signal())
+	}
+	return fmt.Sprintf("ended by itself with exit status %d", exit.ExitCode())
+}
+
+// tellGone says that the annald of an earlier call is not there any more although nobody stopped it here.
+func (h *home) tellGone() {
+	say("annald of the last start (process %d) was gone already: killed, ended by itself, or the machine was started anew; the end of %s may say more",
+		h.state.Daemon.PID, h.path("annald.log"))
 }
 
 // logEnd is what annald has said since this start.
@@ -70,6 +95,9 @@ func launch(ctx context.Context, h *home, began time.Time, how string) error {
 		if err := h.refuseSecond(); err != nil {
 			return err
 		}
+		if h.state.Daemon.PID != 0 {
+			h.tellGone()
+		}
 		if err := h.preflight(); err != nil {
 			return err
 		}
@@ -84,6 +112,7 @@ func launch(ctx context.Context, h *home, began time.Time, how string) error {
 		return err
 	}
 	if err := seed(ctx, h); err != nil {
+		say("ending annald")
 		return errors.Join(err, h.locked(context.WithoutCancel(ctx), h.stopDaemon))
 	}
 	printWelcome(h)
@@ -91,11 +120,10 @@ func launch(ctx context.Context, h *home, began time.Time, how string) error {
 	return nil
 }
 
-// build makes the programs. A build that has little to do is over before it would be told.
+// build makes the programs.
 func build(ctx context.Context) error {
-	telling := time.AfterFunc(time.Second, func() { say("building annald and annal") })
-	defer telling.Stop()
-	return loud(exec.CommandContext(ctx, "go", "build", "-o", "bin/", "./cmd/..."))
+	defer telling("building annald and annal; with a cold build cache that takes minutes")()
+	return during(ctx, "building", loud(exec.CommandContext(ctx, "go", "build", "-o", "bin/", "./cmd/...")))
 }
 
 func (h *home) refuseSecond() error {
@@ -135,12 +163,17 @@ func (h *home) startDaemon(ctx context.Context) error {
 		return err
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // ends with the daemon, or with us
+	go func() { ended <- cmd.Wait(); close(ended) }() // ends with the daemon, or with us
+	h.ended = ended
+	h.state.Listening = map[string]string{}
+	for name := range listens {
+		h.state.Listening[name] = h.listen(name)
+	}
 	h.state.Daemon = identify(cmd.Process.Pid)
 	if err := h.save(); err != nil {
 		return err
 	}
-	return h.awaitReady(ctx, ended)
+	return h.awaitReady(ctx)
 }
 
 // preflight refuses before the start what annald would refuse after it: settings and addresses, all that are wrong at once.
@@ -185,14 +218,15 @@ func addressesFree(wanted [][2]string) error {
 	return errors.Join(errs...)
 }
 
-func (h *home) awaitReady(ctx context.Context, ended <-chan error) error {
-	url := "http://" + h.listen("ANNAL_HTTP_LISTEN", "127.0.0.1:8080") + "/readyz"
+func (h *home) awaitReady(ctx context.Context) error {
+	url := "http://" + h.listen("ANNAL_HTTP_LISTEN") + "/readyz"
 	for until := time.Now().Add(60 * time.Second); time.Now().Before(until); {
 		select {
-		case err := <-ended:
-			return errors.Join(fmt.Errorf("annald does not start; %s", h.logEnd()), err)
+		case how := <-h.ended:
+			h.state.Daemon = process{}
+			return errors.Join(fmt.Errorf("annald does not start: it %s; %s", ending(how), h.logEnd()), h.save())
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), h.stopDaemon(context.WithoutCancel(ctx)))
+			return errors.Join(during(ctx, "starting annald", ctx.Err()), h.stopDaemon(context.WithoutCancel(ctx)))
 		case <-time.After(100 * time.Millisecond):
 		}
 		if resp, err := http.Get(url); err == nil {
@@ -226,7 +260,18 @@ func (h *home) daemonEnv() ([]string, error) {
 	return env, nil
 }
 
-func (h *home) listen(name, otherwise string) string { return or(os.Getenv(name), otherwise) }
+// listens are annald's addresses and their defaults, those of internal/config.
+var listens = map[string]string{
+	"ANNAL_HTTP_LISTEN": "127.0.0.1:8080", "ANNAL_ADMIN_LISTEN": "127.0.0.1:8081", "ANNAL_EVENTSTORE_LISTEN": "127.0.0.1:2113",
+}
+
+// listen is where annald listens: the one that runs, whoever started it with whatever environment, or the next one.
+func (h *home) listen(name string) string {
+	if at := h.state.Listening[name]; at != "" && h.state.Daemon.alive() {
+		return at
+	}
+	return or(os.Getenv(name), listens[name])
+}
 
 func (h *home) stopDaemon(context.Context) error {
 	if err := h.state.Daemon.end(syscall.SIGTERM, drain); err != nil {
@@ -237,7 +282,7 @@ func (h *home) stopDaemon(context.Context) error {
 }
 
 func printWelcome(h *home) {
-	http, admin := h.listen("ANNAL_HTTP_LISTEN", "127.0.0.1:8080"), h.listen("ANNAL_ADMIN_LISTEN", "127.0.0.1:8081")
+	http, admin := h.listen("ANNAL_HTTP_LISTEN"), h.listen("ANNAL_ADMIN_LISTEN")
 	say("")
 	say("  GraphQL     http://%s/graphql", http)
 	say("  GraphiQL    http://%s/graphiql (the API in a browser)", http)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -24,7 +25,7 @@ func TestWhatAnotherCallClearedIsCleared(t *testing.T) {
 		t.Fatal(err)
 	}
 	var end error
-	told := said(t, func() { end = h.locked(t.Context(), func(context.Context) error { return h.explainEnd(ran) }) })
+	told := said(t, func() { end = h.locked(t.Context(), func(context.Context) error { return h.explainEnd(ran, nil) }) })
 	if end != nil || told != "stopped\n" {
 		t.Fatalf("%q, %v", told, end)
 	}
@@ -32,15 +33,38 @@ func TestWhatAnotherCallClearedIsCleared(t *testing.T) {
 
 func TestADaemonThatDiedIsToldWithItsOwnLog(t *testing.T) {
 	h := homeAt(t, t.TempDir())
-	h.state.Daemon = process{PID: 1, Started: "long ago"}
-	put(t, h.path("annald.log"), "yesterday's trouble\n")
+	died := process{PID: 1, Started: "long ago"}
 	h.logFrom = int64(len("yesterday's trouble\n"))
-	if err := h.explainEnd(h.state.Daemon); err == nil || strings.Contains(err.Error(), "yesterday") || !strings.Contains(err.Error(), "nothing") {
-		t.Errorf("it wrote nothing: %v", err)
+	for _, tc := range []struct{ ends, log, says string }{
+		{"kill -KILL $$", "", "annald was ended from outside by SIGKILL (kill -9, or the kernel for want of memory: `dmesg` says so); it wrote nothing"},
+		{"kill -USR1 $$", "", "annald was ended from outside by signal 10 (user defined signal 1)"},
+		{"exit 3", "today's trouble\n", "annald ended by itself with exit status 3; the end of"},
+		{"exit 0", "today's trouble\n", "today's trouble"},
+	} {
+		put(t, h.path("annald.log"), "yesterday's trouble\n"+tc.log)
+		h.state.Daemon = died
+		how := exec.CommandContext(t.Context(), "/bin/sh", "-c", tc.ends).Run()
+		if err := h.explainEnd(died, how); err == nil || strings.Contains(err.Error(), "yesterday") || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v", tc.ends, err)
+		}
+		if told := said(t, func() { _ = h.stop(t.Context()) }); strings.Contains(told, "gone") {
+			t.Errorf("%s: what was told is told again: %q", tc.ends, told)
+		}
 	}
-	put(t, h.path("annald.log"), "yesterday's trouble\ntoday's trouble\n")
-	if err := h.explainEnd(h.state.Daemon); err == nil || strings.Contains(err.Error(), "yesterday") || !strings.Contains(err.Error(), "today's trouble") {
-		t.Errorf("it wrote a line: %v", err)
+}
+
+func TestADaemonThatIsGoneIsToldByStop(t *testing.T) {
+	h := homeAt(t, t.TempDir())
+	h.state.Daemon = process{PID: 4711, Started: "long ago"}
+	for _, want := range []bool{true, false} {
+		told := said(t, func() {
+			if err := h.stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		if strings.Contains(told, "(process 4711) was gone already") != want {
+			t.Errorf("told before: %v; %q", !want, told)
+		}
 	}
 }
 

@@ -20,7 +20,8 @@ import (
 type home struct {
 	dir     string // absolute
 	state   state
-	logFrom int64 // size of annald.log before this start: what is older belongs to another run
+	ended   <-chan error // how annald ended, if this very process started it
+	logFrom int64        // size of annald.log before this start: what is older belongs to another run
 }
 
 // state is written after every step that must not be forgotten: a chosen port, a drawn password, a started process.
@@ -29,6 +30,8 @@ type state struct {
 	Postgres postgresState `json:"postgres"`
 	RabbitMQ rabbitState   `json:"rabbitmq"`
 	Daemon   process       `json:"daemon"`
+
+	Listening map[string]string `json:"listening,omitempty"` // where Daemon listens, by setting
 }
 
 func openHome(dir string) (*home, error) {
@@ -60,6 +63,7 @@ func (h *home) locked(ctx context.Context, f func(context.Context) error) error 
 		return err
 	}
 	lock, err := h.lock(ctx)
+	err = during(ctx, "waiting for another call", err)
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%s belongs to another user: run as that user, or set ANNAL_HOME to a directory of your own (%w)", h.dir, err)
 	}
@@ -161,6 +165,7 @@ func (h *home) load() error {
 			h.path(stateFile)), err)
 	}
 	h.state = fresh
+	h.adopt()
 	return nil
 }
 
@@ -221,6 +226,9 @@ func (h *home) placeData(ctx context.Context) error {
 func (h *home) stop(ctx context.Context) error {
 	daemon := h.state.Daemon
 	running := daemon.alive()
+	if daemon.PID != 0 && !running {
+		h.tellGone()
+	}
 	if err := h.stopDaemon(ctx); err != nil {
 		return err
 	}
@@ -248,15 +256,21 @@ func (h *home) down(ctx context.Context) error {
 
 // stopAll stops everything and names what ran; the order is that of a drain.
 func (h *home) stopAll(ctx context.Context) (stopped []string, err error) {
+	stopped = h.running()
+	return stopped, errors.Join(h.stopDaemon(ctx), h.stopRabbit(ctx), h.stopPostgres(ctx))
+}
+
+// running names what runs of this home.
+func (h *home) running() (names []string) {
 	for _, one := range []struct {
 		name string
 		process
 	}{{"annald", h.state.Daemon}, {"RabbitMQ", h.state.RabbitMQ.Process}, {"PostgreSQL", h.state.Postgres.Process}} {
 		if one.alive() {
-			stopped = append(stopped, one.name)
+			names = append(names, one.name)
 		}
 	}
-	return stopped, errors.Join(h.stopDaemon(ctx), h.stopRabbit(ctx), h.stopPostgres(ctx))
+	return names
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -13,6 +13,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // installScript runs as root with the package names as arguments.
@@ -100,7 +102,7 @@ func install(ctx context.Context, logfile string, needPostgres, needRabbit bool)
 	if len(missing) == 0 {
 		return found, nil
 	}
-	if err := installPackages(ctx, logfile, missing); err != nil {
+	if err := during(ctx, "installing "+strings.Join(missing, " and "), installPackages(ctx, logfile, missing)); err != nil {
 		return found, err
 	}
 	found = findPrograms()
@@ -161,6 +163,10 @@ func logged(logfile string, cmd *exec.Cmd) error {
 	}
 	defer func() { _ = log.Close() }() // only for people to read
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, log, log
+	// A package manager that is killed leaves its database locked: it is asked, and has a minute.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = time.Minute
+	defer telling("installing (" + logfile + " has what apt-get says)")()
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("installing: %w; the end of %s:\n%s", err, logfile, tail(logfile, 0, 15))
 	}

@@ -19,27 +19,32 @@
 // deleted except by `clean`.
 //
 // ANNAL_POSTGRES_URL and ANNAL_RABBITMQ_URL in the environment name servers of one's own: then nothing is installed or
-// started in their place. ROLES gives annald other roles than all. Every failure ends the program with exit status 1 and one line that says what to do.
+// started in their place. ROLES gives annald other roles than all. Every failure ends the program with exit status 1 and one line that says what to do; so does a
+// signal (interrupt.go), with the exit status that a shell gives it. A signal to `local run` drains annald and is no failure once it was ready.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 )
 
 const usage = "usage: local servers [--build] | run | start | stop | down | clean | env | broker kill|stop|wipe"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(context.Background())
 	err := dispatch(ctx, os.Args[1:])
+	var by signalled
+	status := 1
+	if errors.As(context.Cause(ctx), &by) {
+		status = by.status()
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "local:", err)
-		os.Exit(1)
+		os.Exit(status)
 	}
 }
 
@@ -48,6 +53,10 @@ func dispatch(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	return home.explain(ctx, strings.Join(args, " "), home.do(ctx, args))
+}
+
+func (home *home) do(ctx context.Context, args []string) error {
 	switch strings.Join(args, " ") {
 	case "servers":
 		return servers(ctx, home, false)

@@ -127,7 +127,8 @@ func (h *home) launchPostgres(ctx context.Context, owner runner, bin string) err
 	logfile := filepath.Join(dir, "server.log")
 	options := fmt.Sprintf("-c listen_addresses=127.0.0.1 -c port=%d -c unix_socket_directories='' -c max_connections=300 "+
 		"-c shared_buffers=128MB -c max_wal_size=1GB -c log_min_messages=warning -c timezone=UTC", port)
-	_, err = output(owner.command(ctx, nil, "/", filepath.Join(bin, "pg_ctl"), "-D", dir, "-l", logfile, "-o", options, "-w", "-t", "60", "start"))
+	// Whatever interrupts us, a server that was begun is recorded, so that somebody can end it.
+	_, err = output(owner.command(context.WithoutCancel(ctx), nil, "/", filepath.Join(bin, "pg_ctl"), "-D", dir, "-l", logfile, "-o", options, "-w", "-t", "60", "start"))
 	if err != nil {
 		log, rerr := os.ReadFile(logfile)
 		return errors.Join(fmt.Errorf("PostgreSQL does not start: %w\n%s", err, lastLines(string(log), 8)), rerr)

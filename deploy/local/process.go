@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -51,6 +52,46 @@ func bootID() string {
 		return ""
 	}
 	return strings.TrimSpace(string(id))
+}
+
+// adopt recognises our servers that run unrecorded: whoever started them was killed before it could write that down. Without it a second one
+// would be started over the same data, and nobody would end the first.
+func (h *home) adopt() {
+	for _, server := range []struct {
+		record       *process
+		pidfile, dir string
+	}{
+		{&h.state.Postgres.Process, h.data("postgres", "postmaster.pid"), h.data("postgres")},
+		{&h.state.RabbitMQ.Process, h.data("rabbitmq", "pid"), h.data("rabbitmq")},
+	} {
+		if h.state.Data == "" || server.record.alive() {
+			continue
+		}
+		if pid := pidIn(server.pidfile); pid > 0 && hasArgument(pid, server.dir) {
+			*server.record = identify(pid)
+		}
+	}
+}
+
+// pidIn reads the first line of a pid file, 0 if there is none.
+func pidIn(file string) int {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(first))
+	if err != nil {
+		return 0 // just being written, or cut short by a crash
+	}
+	return pid
+}
+
+// hasArgument tells our server from another process with its pid: both servers are started with their directory as a word of their command
+// line. Where there is no /proc nobody is adopted.
+func hasArgument(pid int, word string) bool {
+	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && slices.Contains(strings.Split(string(cmdline), "\x00"), word)
 }
 
 // end asks by sig, waits, and insists by SIGKILL. It returns when the process is gone.

@@ -96,7 +96,7 @@ func (h *home) launchRabbit(ctx context.Context, sbin string) error {
 		return err
 	}
 	defer func() { _ = console.Close() }() // the broker has its own descriptor of it
-	cmd := owner.command(ctx, h.rabbitEnv(), h.data("rabbitmq"), "/bin/sh", "-c",
+	cmd := owner.command(context.WithoutCancel(ctx), h.rabbitEnv(), h.data("rabbitmq"), "/bin/sh", "-c",
 		`ulimit -n 65536 2>/dev/null || :; exec "$0" -detached`, filepath.Join(sbin, "rabbitmq-server"))
 	cmd.Stdout, cmd.Stderr = console, console
 	if err := cmd.Run(); err != nil {
@@ -108,14 +108,16 @@ func (h *home) launchRabbit(ctx context.Context, sbin string) error {
 // awaitRabbit remembers the pid as soon as the broker writes it, then waits until it answers or dies.
 func (h *home) awaitRabbit(ctx context.Context) error {
 	for until := time.Now().Add(90 * time.Second); time.Now().Before(until); {
-		if err := pause(ctx, 150*time.Millisecond); err != nil {
-			return err
-		}
+		// An interruption waits for the pid: a broker that nobody remembers is one that nobody ends.
+		err := pause(ctx, 150*time.Millisecond)
 		if h.state.RabbitMQ.Process.PID == 0 {
-			if err := h.rememberRabbit(); err != nil {
+			if err := errors.Join(h.rememberRabbit(), pause(context.WithoutCancel(ctx), 50*time.Millisecond)); err != nil {
 				return err
 			}
 			continue
+		}
+		if err != nil {
+			return err
 		}
 		if !h.state.RabbitMQ.Process.alive() {
 			return h.rabbitFailure("the broker ended while starting")

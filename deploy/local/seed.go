@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -64,7 +65,7 @@ func (h *home) seedTokens(ctx context.Context) error {
 		}
 		cmd.Stderr = os.Stderr
 		token, err := cmd.Output()
-		if err != nil {
+		if err := during(ctx, "drawing tokens", err); err != nil {
 			return fmt.Errorf("issuing %s: %w", t[0], err)
 		}
 		fmt.Fprintf(&text, "%s=%s\n", t[0], strings.TrimSpace(string(token)))
@@ -88,6 +89,9 @@ func (h *home) seedSample(ctx context.Context, file string) error {
 		return err
 	}
 	if _, err := output(cmd); err != nil {
+		if err := during(ctx, "importing the sample of orders", err); errors.As(err, new(cut)) {
+			return err
+		}
 		return fmt.Errorf("importing the sample: %w (SAMPLE=none starts without one)", err)
 	}
 	return nil
@@ -135,6 +139,8 @@ func (h *home) annal(ctx context.Context, args ...string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it ends what it began, and the next call goes on there
+	cmd.WaitDelay = drain
 	cmd.Env, err = h.daemonEnv()
 	return cmd, err
 }

@@ -18,7 +18,8 @@ func servers(ctx context.Context, h *home, build bool) error {
 			compiled <- nil
 			return
 		}
-		compiled <- loud(exec.CommandContext(ctx, "go", "build", "./..."))
+		defer telling("compiling; with a cold build cache that takes minutes")()
+		compiled <- during(ctx, "compiling", loud(exec.CommandContext(ctx, "go", "build", "./...")))
 	}()
 	err := h.locked(ctx, h.startServers)
 	return errors.Join(err, <-compiled)
@@ -37,20 +38,33 @@ func (h *home) startServers(ctx context.Context) error {
 		}
 	}
 	if ownPostgres {
-		if err := h.startPostgres(ctx, found.postgres); err != nil {
+		if err := during(ctx, "starting PostgreSQL", h.startPostgres(ctx, found.postgres)); err != nil {
 			return err
 		}
 	}
 	if ownRabbit {
-		if err := h.startRabbit(ctx, found.rabbit); err != nil {
+		if err := during(ctx, "starting RabbitMQ", h.startRabbit(ctx, found.rabbit)); err != nil {
 			return err
 		}
 	}
 	if err := h.writeEnv(); err != nil {
 		return err
 	}
-	say("servers are up; their addresses are in %s", h.path("servers.env"))
+	say("%s; the addresses are in %s", whose(ownPostgres, ownRabbit), h.path("servers.env"))
 	return nil
+}
+
+// whose says which servers we answer for, and which are the caller's: those nobody here has started or looked at.
+func whose(ownPostgres, ownRabbit bool) string {
+	switch {
+	case ownPostgres && ownRabbit:
+		return "PostgreSQL and RabbitMQ are up"
+	case ownPostgres:
+		return "PostgreSQL is up; RabbitMQ is yours, at ANNAL_RABBITMQ_URL"
+	case ownRabbit:
+		return "RabbitMQ is up; PostgreSQL is yours, at ANNAL_POSTGRES_URL"
+	}
+	return "PostgreSQL and RabbitMQ are yours, at ANNAL_POSTGRES_URL and ANNAL_RABBITMQ_URL: nothing was started"
 }
 
 // addresses are the settings of servers.env, in its order. What the environment names wins.
@@ -66,12 +80,15 @@ func (h *home) addresses() ([][2]string, error) {
 		}
 		management = guessed
 	}
-	listen := or(os.Getenv("ANNAL_EVENTSTORE_LISTEN"), "127.0.0.1:2113")
+	listen := h.listen("ANNAL_EVENTSTORE_LISTEN")
 	return [][2]string{
 		{"ANNAL_POSTGRES_URL", or(os.Getenv("ANNAL_POSTGRES_URL"), h.state.Postgres.url())},
 		{"ANNAL_RABBITMQ_URL", rabbit},
 		{"ANNAL_RABBITMQ_MANAGEMENT_URL", management},
 		{"ANNAL_EVENTSTORE_URL", or(os.Getenv("ANNAL_EVENTSTORE_URL"), "esdb://"+listen+"?tls=false")},
+		{"ANNAL_HTTP_LISTEN", h.listen("ANNAL_HTTP_LISTEN")},
+		{"ANNAL_ADMIN_LISTEN", h.listen("ANNAL_ADMIN_LISTEN")},
+		{"ANNAL_EVENTSTORE_LISTEN", listen},
 	}, nil
 }
 
@@ -90,7 +107,7 @@ func (h *home) writeEnv() error {
 		return err
 	}
 	var b strings.Builder
-	b.WriteString(envHeader + "; read by internal/testenv; the event store runs inside annald\n")
+	b.WriteString(envHeader + "; read by internal/testenv and annal; the event store runs inside annald\n")
 	for _, line := range lines {
 		fmt.Fprintf(&b, "%s=%s\n", line[0], line[1])
 	}
