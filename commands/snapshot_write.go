@@ -83,26 +83,26 @@ func (h *Handlers) Run(ctx context.Context) error {
 func (s *snapshots) write(ctx context.Context, p pending) error {
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
-	target, at := snapshotOf(p.stream), eventstore.NoStream
-	for rec, err := range s.store.ReadStreamBackwards(ctx, target, 1) {
-		if errors.Is(err, eventstore.ErrNoStream) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		at = rec.Revision
-		if there, err := decodePart(rec); err == nil && there.Schema == p.head.Schema && there.Revision <= p.head.Revision && !s.due(there.Revision, p.head.Revision) {
-			return nil
-		}
+	target := snapshotOf(p.stream)
+	newest, err := s.end(ctx, target)
+	if err != nil {
+		return err
+	}
+	if there, err := decodePart(newest); err == nil && there.Schema == p.head.Schema && there.Revision <= p.head.Revision && !s.due(there.Revision, p.head.Revision) {
+		return nil
 	}
 	events, err := p.events()
 	if err != nil || len(events) == 0 {
 		return err
 	}
-	if err := s.keep(ctx, target, len(events), p.head.Event); err != nil {
+	unhidden, err := s.keep(ctx, target, len(events), p.head.Event)
+	if err == nil && unhidden { // what was hidden is where the stream ends
+		newest, err = s.end(ctx, target)
+	}
+	if err != nil {
 		return err
 	}
+	at := newest.Revision
 	for _, e := range events {
 		done, err := s.store.Append(ctx, target, at, []eventstore.Event{e})
 		if errors.Is(err, eventstore.ErrWrongRevision) {
@@ -114,6 +114,17 @@ func (s *snapshots) write(ctx context.Context, p pending) error {
 		at = done.Revision
 	}
 	return nil
+}
+
+// end returns the newest event that a stream shows; one at NoStream if it shows none. Faults: those of the store.
+func (s *snapshots) end(ctx context.Context, stream eventstore.Stream) (eventstore.Recorded, error) {
+	for rec, err := range s.store.ReadStreamBackwards(ctx, stream, 1) {
+		if errors.Is(err, eventstore.ErrNoStream) {
+			break
+		}
+		return rec, err
+	}
+	return eventstore.Recorded{Revision: eventstore.NoStream}, nil
 }
 
 // events draws the picture; none if the commands of some revisions aren't known.
@@ -129,34 +140,41 @@ func (p pending) events() ([]eventstore.Event, error) {
 	return picture{p.head, marks, state}.encode()
 }
 
-// keep tells the store to keep the newest n events of the stream, if it was told otherwise.
-func (s *snapshots) keep(ctx context.Context, target eventstore.Stream, n int, cause uuid.UUID) error {
-	meta, at, known := "$$"+target, eventstore.NoStream, map[string]json.RawMessage{}
-	for rec, err := range s.store.ReadStreamBackwards(ctx, meta, 1) {
-		if errors.Is(err, eventstore.ErrNoStream) {
-			break
-		}
-		if err == nil {
-			at, err = rec.Revision, json.Unmarshal(rec.Data, &known)
-		}
-		if err != nil {
-			return fault.Wrap(err, fault.Internal, "STREAM_METADATA_MALFORMED", "the metadata of the snapshot stream can't be read")
-		}
+// hiding are the keys of a stream's metadata, beside $maxCount, that keep its events from readers. A snapshot stream that somebody gave one of them (a
+// deletion is a $tb) would hide every snapshot to come as well, and its end, without which nothing can be appended.
+var hiding = []string{"$tb", "$maxAge"}
+
+// keep tells the store to keep the newest n events of the stream and to hide none of them, if it was told otherwise. It reports whether some
+// may have been hidden before. Metadata that is no JSON object means nothing to the store, and is replaced. Faults: those of the store.
+func (s *snapshots) keep(ctx context.Context, target eventstore.Stream, n int, cause uuid.UUID) (unhidden bool, err error) {
+	meta := "$$" + target
+	told, err := s.end(ctx, meta)
+	if err != nil {
+		return false, err
+	}
+	known := map[string]json.RawMessage{}
+	if told.Revision != eventstore.NoStream && json.Unmarshal(told.Data, &known) != nil || known == nil {
+		known = map[string]json.RawMessage{}
+	}
+	for _, key := range hiding {
+		_, hides := known[key]
+		unhidden = unhidden || hides
+		delete(known, key)
 	}
 	count, err := json.Marshal(n)
-	if err != nil || string(known["$maxCount"]) == string(count) {
-		return err
+	if err != nil || string(known["$maxCount"]) == string(count) && !unhidden {
+		return false, err
 	}
 	known["$maxCount"] = count
 	data, err := json.Marshal(known)
 	if err != nil {
-		return fault.Wrap(err, fault.Internal, "STREAM_METADATA_MALFORMED", "the metadata of the snapshot stream can't be encoded")
+		return false, fault.Wrap(err, fault.Internal, "STREAM_METADATA_MALFORMED", "the metadata of the snapshot stream can't be encoded")
 	}
-	_, err = s.store.Append(ctx, meta, at, []eventstore.Event{{ID: eventstore.EventID(cause, 0, data), Type: "$metadata", Data: data, Metadata: []byte("{}")}})
+	_, err = s.store.Append(ctx, meta, told.Revision, []eventstore.Event{{ID: eventstore.EventID(cause, 0, data), Type: "$metadata", Data: data, Metadata: []byte("{}")}})
 	if errors.Is(err, eventstore.ErrWrongRevision) {
-		return nil // another process told it
+		return unhidden, nil // another process told it
 	}
-	return err
+	return unhidden, err
 }
 
 // newest reads what the snapshot stream of a stream keeps, newest first; nothing if there is none.
