@@ -38,7 +38,7 @@ Events are for ever, and what somebody types may say anything about anybody. So:
 
 | who types | what | where it stands |
 |---|---|---|
-| customers, staff | why an order is cancelled or lines come back | sealed in ` + "`note`" + `, under the key of the order's customer (or guest); beside it one word in the clear, ` + "`reason`" + ` (` + "`aggregates/order/cause.go`" + `), which sagas, refunds and mails carry on. Events from before there was ` + "`note`" + ` have the text in ` + "`reason`" + `, and the order's timeline shows it as it stands |
+| customers, staff | why an order is cancelled or lines come back | sealed in ` + "`note`" + `, under the key of the order's customer (or guest); beside it one word in the clear, ` + "`reason`" + ` (` + "`aggregates/order/cause.go`" + `), which sagas, refunds and mails carry on. Events from before there was ` + "`note`" + ` have the text in ` + "`reason`" + `, and the order's timeline shows it to whom it shows the person's e-mail, to others ` + "`OTHER`" + ` |
 | staff | why a customer's tier changed | sealed in ` + "`note`" + `, under the customer's key |
 | customers | name, e-mail, phone, address | sealed |
 | customers | label of an address | in the clear: at most 32 small letters, digits, ` + "`_ -`" + ` and spaces, to name a place in the book |

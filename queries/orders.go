@@ -2,9 +2,11 @@ package queries
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/annalhq/annal/aggregates/customer"
+	"github.com/annalhq/annal/aggregates/order"
 	"github.com/annalhq/annal/internal/auth"
 	"github.com/annalhq/annal/internal/money"
 	"github.com/annalhq/annal/internal/pii"
@@ -190,18 +192,34 @@ func (q *Queries) orderViews(ctx context.Context, p auth.Principal, rows []order
 	for i, r := range rows {
 		views[i] = r.view()
 		v := &views[i]
+		seesTexts := p.Owns(r.Customer, auth.ReadPeople) == nil // who delivers needs name and address, and nothing that somebody typed
+		if !seesTexts {
+			v.withholdTexts()
+		}
 		if v.Person = PersonKnown; !seesPerson(p, r.Customer) {
 			v.Person = PersonWithheld
 			continue
 		}
 		o.text(pii.Name, r.Name, &v.Person, &v.Name)
-		if p.Owns(r.Customer, auth.ReadPeople) == nil { // who delivers needs name and address
+		if seesTexts {
 			o.text(pii.Email, r.Email, &v.Person, &v.Email)
 			o.notes(r.Timeline, v)
 		}
 		o.address(r.Address, &v.Person, &v.Address)
 	}
 	return views, o.run(ctx, q.people)
+}
+
+// withholdTexts puts the word OTHER in place of what people typed in events from before it was sealed: there it stands in the clear, where a word
+// of the list stands now. What the import writes is its own.
+func (v *OrderView) withholdTexts() {
+	for i := range v.Timeline {
+		e := &v.Timeline[i]
+		asked := e.Type == order.TypeCancelRequested || e.Type == order.TypeReturned
+		if asked && !order.Cause(e.Note).Known() && !strings.HasPrefix(e.By, string(auth.Importer)+":") {
+			e.Note = string(order.OtherCause)
+		}
+	}
 }
 
 // notes will put what people typed in place of the one word that stands for it.
