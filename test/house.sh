@@ -20,7 +20,9 @@ free_port() {
 
 house_open() {
 	mkdir -p bin
+	echo '== building annald and annal (with a cold build cache that takes minutes)'
 	go build -o bin/annal-local ./deploy/local
+	go build -o bin/ ./cmd/...
 	HOUSE=$(mktemp -d "${TMPDIR:-/tmp}/annal-XXXXXX") # files of the scripts
 	chmod 755 "$HOUSE"                                # the database's user must come through
 	ANNAL_HOME=$HOUSE/home

@@ -2,6 +2,8 @@
 # Runs every fuzz target of the module for FUZZTIME (default 10s). What a fuzzer finds stays in the package's testdata.
 set -eu
 status=0
+# Built with the coverage that fuzzing wants, which plain tests do not share.
+echo "fuzzing: every target for ${FUZZTIME:-10s}; with a cold build cache each compiles first, which takes minutes"
 for file in $(git ls-files --cached --others --exclude-standard '*_test.go'); do
 	[ -f "$file" ] || continue
 	for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do
