@@ -31,6 +31,10 @@ stop: ## drain and end annald
 down: ## stop annald and both servers; the data stays
 	@$(LOCAL) down
 
+.PHONY: config
+config: ## print the settings that make run and make start give annald, secrets left out
+	@$(LOCAL) config
+
 .PHONY: clean
 clean: ## down, then remove all data but backups, and the binaries unless ANNAL_HOME names another home
 	@$(LOCAL) clean

@@ -205,6 +205,10 @@ func addressesFree(wanted [][2]string) error {
 	var held []net.Listener
 	var errs []error
 	for _, w := range wanted {
+		if strings.HasSuffix(w[1], ":0") { // annald takes it, and nobody would know where it listens
+			errs = append(errs, fmt.Errorf("%s=%s: name a port", w[0], w[1]))
+			continue
+		}
 		l, err := net.Listen("tcp", w[1])
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s can't be listened on: set %s to another address (%w)", w[1], w[0], err))

@@ -87,6 +87,10 @@ func TestPreflightTellsAllThatIsTaken(t *testing.T) {
 			t.Errorf("%s is not told: %v", setting, err)
 		}
 	}
+	t.Setenv("ANNAL_ADMIN_LISTEN", "127.0.0.1:0")
+	if err := h.preflight(); err == nil || !strings.Contains(err.Error(), "ANNAL_ADMIN_LISTEN=127.0.0.1:0: name a port") {
+		t.Errorf("port 0: %v", err)
+	}
 	t.Setenv("ANNAL_BANANA", "yes")
 	if err := background(t.Context(), h); err == nil || !strings.Contains(err.Error(), "ANNAL_BANANA") || exists(h.path("data")) {
 		t.Errorf("an unknown setting, servers started %v: %v", exists(h.path("data")), err)

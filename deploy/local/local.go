@@ -10,6 +10,7 @@
 //	local down                stop annald and both servers; the data stays
 //	local clean               down, then remove what was written (clean.go); a directory that is no home is refused
 //	local env                 print servers.env
+//	local config              print the settings that run and start give annald, secrets left out
 //	local broker kill|stop|wipe   faults for `make demo`: kill -9, stop, stop and delete its data; `servers` starts it again
 //
 // Invariants: one caller at a time changes a home (a lock file, local.lock); a process is only ever signalled if its pid
@@ -29,9 +30,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/annalhq/annal/internal/config"
 )
 
-const usage = "usage: local servers [--build] | run | start | stop | down | clean | env | broker kill|stop|wipe"
+const usage = "usage: local servers [--build] | run | start | stop | down | clean | env | config | broker kill|stop|wipe"
 
 func main() {
 	ctx, stop := untilSignal(context.Background())
@@ -74,6 +77,8 @@ func (home *home) do(ctx context.Context, args []string) error {
 		return home.clean(ctx)
 	case "env":
 		return printEnv(home)
+	case "config":
+		return printConfig(home)
 	case "broker kill", "broker stop", "broker wipe":
 		return home.locked(ctx, func(ctx context.Context) error { return home.breakBroker(ctx, args[1]) })
 	}
@@ -86,5 +91,26 @@ func printEnv(h *home) error {
 		return fmt.Errorf("no servers are set up here: run `make servers` (%w)", err)
 	}
 	_, err = os.Stdout.Write(text)
+	return err
+}
+
+// printConfig prints what annald would be given. `annald --print-config` prints what the caller's own environment gives, without the servers of
+// this home.
+func printConfig(h *home) error {
+	if err := h.load(); err != nil {
+		return err
+	}
+	if h.state.Postgres.Port == 0 && os.Getenv("ANNAL_POSTGRES_URL") == "" || h.state.RabbitMQ.AMQP == 0 && os.Getenv("ANNAL_RABBITMQ_URL") == "" {
+		return errors.New("no servers are set up here: run `make servers`")
+	}
+	env, err := h.daemonEnv()
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Parse(env)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Print(cfg)
 	return err
 }

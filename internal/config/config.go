@@ -99,7 +99,7 @@ func Parse(environ []string) (Config, error) {
 	}
 	var c Config
 	if err := env.ParseWithOptions(&c, env.Options{Environment: given}); err != nil {
-		return Config{}, fault.Wrap(err, fault.Invalid, "SETTING_INVALID", "a setting can't be read")
+		return Config{}, unreadable(err, given)
 	}
 	if c.EventStoreDir == "" {
 		c.EventStoreDir = c.Home + "/eventstore"
@@ -185,8 +185,11 @@ func (c Config) Validate() error {
 	if c.EventStoreReserve < 0 {
 		return invalid("ANNAL_EVENTSTORE_RESERVE_BYTES", "is a number of bytes, not %d", c.EventStoreReserve)
 	}
-	if c.PostgresMaxConns < 1 || c.DrainTimeout <= 0 {
-		return invalid("ANNAL_POSTGRES_MAX_CONNS", "and ANNAL_DRAIN_TIMEOUT are above zero")
+	if c.PostgresMaxConns < 1 {
+		return invalid("ANNAL_POSTGRES_MAX_CONNS", "is above zero, not %d", c.PostgresMaxConns)
+	}
+	if c.DrainTimeout <= 0 {
+		return invalid("ANNAL_DRAIN_TIMEOUT", "is above zero, not %v", c.DrainTimeout)
 	}
 	return nil
 }
