@@ -126,7 +126,7 @@ func (h *handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err := h.size(ctx, p.Query); err != nil {
 		return h.refused(ctx, err)
 	}
-	s.key = r.Header.Get("Idempotency-Key")
+	s.key = keyOf(r.Header)
 	s.loaders = sync.OnceValue(func() *loaders { return newLoaders(h.queries, s.principal) })
 	p.ReadTime = graphql.TraceTiming{Start: graphql.Now(), End: graphql.Now()}
 	return h.execute(ctx, r.Method, p, s)

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/annalhq/annal/aggregates/cart"
 	"github.com/annalhq/annal/aggregates/customer"
@@ -17,12 +18,31 @@ import (
 
 var errAddressLines = fault.New(fault.Invalid, "ADDRESS_LINES_INVALID", "an address has 1 or 2 lines of street and number").At("address", "lines")
 
+// noKey is refused by commands, as a key that was given and is empty must be: they draw one for a key that was not given, and whoever sent "" by a
+// mistake would get a second effect from a repeat.
+const noKey = " "
+
 // meta is what travels with every command: the input's idempotency key, or that of the header Idempotency-Key.
 func meta(ctx context.Context, key *string) commands.Meta {
-	if key != nil {
-		return commands.Meta{IdempotencyKey: *key}
+	switch {
+	case key == nil:
+		return commands.Meta{IdempotencyKey: sessionOf(ctx).key}
+	case *key == "":
+		return commands.Meta{IdempotencyKey: noKey}
 	}
-	return commands.Meta{IdempotencyKey: sessionOf(ctx).key}
+	return commands.Meta{IdempotencyKey: *key}
+}
+
+// keyOf reads the header Idempotency-Key: "" if there is none. One that is empty, or there twice, is no key.
+func keyOf(h http.Header) string {
+	keys := h.Values("Idempotency-Key")
+	switch {
+	case len(keys) == 0:
+		return ""
+	case len(keys) > 1 || keys[0] == "":
+		return noKey
+	}
+	return keys[0]
 }
 
 // idOf reads a global id of an input's field.

@@ -84,6 +84,10 @@ func TestTheHeaderIsAnIdempotencyKeyToo(t *testing.T) {
 		t.Error("two customers with one key share an order")
 	}
 	w.ask(ada, placeMutation, in(mugs("no spaces please", 1))).refused("placeOrder", "IDEMPOTENCY_KEY_MALFORMED")
+	// A key that was given is one that is relied on.
+	w.ask(ada, placeMutation, in(mugs("", 1)), "Idempotency-Key", "from-header").refused("placeOrder", "IDEMPOTENCY_KEY_MALFORMED")
+	w.ask(ada, placeMutation, in(input), "Idempotency-Key", "").refused("placeOrder", "IDEMPOTENCY_KEY_MALFORMED")
+	w.ask(ada, placeMutation, in(input), "Idempotency-Key", "one", "Idempotency-Key", "two").refused("placeOrder", "IDEMPOTENCY_KEY_MALFORMED")
 }
 
 func TestBadOrdersAreRefusedAndNothingIsPlaced(t *testing.T) {

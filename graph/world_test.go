@@ -190,7 +190,7 @@ func raw(t testing.TB, api http.Handler, method, target, token, body string, hea
 	t.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
+		r.Header.Add(headers[i], headers[i+1])
 	}
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
