@@ -26,7 +26,8 @@ type round[S any, E event] struct {
 	size  int
 }
 
-// plan decides the open jobs one after the other on the evolving state.
+// plan decides the open jobs one after the other on the evolving state. A job is answered at once only by what is stored: a refusal or no-op behind
+// jobs that wait for the append waits with them. Each round answers a job or appends one, so there are as many rounds as jobs at most.
 func plan[S any, E event](stream eventstore.Stream, a aggregate[S, E], e *entry[S], open []*job[S, E], fresh bool) *round[S, E] {
 	p := &round[S, E]{}
 	state, rev := e.state, e.revision
@@ -45,6 +46,11 @@ func plan[S any, E event](stream eventstore.Stream, a aggregate[S, E], e *entry[
 			p.rest, p.stale = slices.Concat(p.undecided(), p.rest, open[i:]), true
 			p.jobs = nil
 			return p
+		}
+		if (err != nil || len(events) == 0) && len(p.jobs) > 0 {
+			// Decided on events that are not stored yet, and perhaps never will be: again when they are.
+			p.rest = append(p.rest, j)
+			continue
 		}
 		if err != nil {
 			j.done <- answer[S]{err: err}
