@@ -1,14 +1,15 @@
 #!/bin/sh
 # The README's session as a script, and two orders that must fail: `make session` runs it against a house of its own.
-# It needs a running `make run` or `make start`, and curl. ANNAL_HOME and ANNAL_HTTP_LISTEN say where, if not the defaults.
+# It needs a running `make run` or `make start`, and curl. ANNAL_HOME says where, if not .annal.
 set -eu
 
 # ---- the README's session begins
 ANNAL_HOME=${ANNAL_HOME:-.annal}
 . "$ANNAL_HOME/tokens.env"
+ANNAL_HTTP_LISTEN=$(sed -n 's/^ANNAL_HTTP_LISTEN=//p' "$ANNAL_HOME/servers.env")
 ask() { # token, query: prints the answer
   printf '{"query":"%s"}' "$(printf %s "$2" | sed 's/"/\\"/g' | tr '\n' ' ')" |
-    curl -sS "http://${ANNAL_HTTP_LISTEN:-127.0.0.1:8080}/graphql" -H "authorization: Bearer $1" -H 'content-type: application/json' --data-binary @-
+    curl -sS "http://$ANNAL_HTTP_LISTEN/graphql" -H "authorization: Bearer $1" -H 'content-type: application/json' --data-binary @-
   echo
 }
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
