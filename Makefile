@@ -60,6 +60,7 @@ verify: ## modules are the pinned ones, generated code is current, gofmt and vet
 
 .PHONY: lint
 lint: ## golangci-lint, built from tools/lint
+	@[ -e bin/golangci-lint ] || echo building golangci-lint: that takes minutes
 	@go build -C tools/lint -o "$(CURDIR)/bin/golangci-lint" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@bin/golangci-lint run
 

@@ -3,6 +3,7 @@
 # what they report. Absolute figures move with the machine; the ratios are what counts. BENCH selects by name.
 set -eu
 mkdir -p bin
+echo 'starting the servers; each benchmark is compiled before it runs, which takes minutes with a cold build cache'
 go build -o bin/annal-local ./deploy/local
 bin/annal-local servers >/dev/null
 out=$(mktemp)

@@ -5,6 +5,7 @@ set -eu
 port=${PORT:-22117}
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
+echo 'building annald (with a cold build cache that takes minutes)'
 go build -o bin/ ./cmd/annald
 for start in 1 2 3 4 5; do
 	began=$(date +%s%N)

@@ -76,7 +76,7 @@ func during(ctx context.Context, doing string, err error) error {
 // interrupted is what main says after a signal: one line of what was cut off, what still runs, and how to go on.
 type interrupted struct {
 	doing, running []string
-	again          string
+	command        string
 	rest           error // what went wrong besides, while ending
 }
 
@@ -93,11 +93,22 @@ func (i interrupted) Error() string {
 	default:
 		text += fmt.Sprintf("; %s still run: `make down` ends them", strings.Join(i.running, " and "))
 	}
-	text += fmt.Sprintf("; `make %s` goes on where this one stopped", i.again)
+	text += "; " + again(i.command) + " goes on where this one stopped"
 	if i.rest != nil {
 		text += "\nand besides: " + i.rest.Error()
 	}
 	return text
+}
+
+// again is how to call the command once more.
+func again(command string) string {
+	switch {
+	case command == "servers --build": // the first line of these targets
+		return "the same `make`"
+	case strings.Contains(command, " "):
+		return "`bin/annal-local " + command + "`"
+	}
+	return "`make " + command + "`"
 }
 
 func (i interrupted) Unwrap() error { return i.rest }
@@ -107,7 +118,7 @@ func (h *home) explain(ctx context.Context, command string, err error) error {
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	told := interrupted{again: command}
+	told := interrupted{command: command}
 	told.sort(err)
 	if err := h.load(); err != nil {
 		told.rest = errors.Join(told.rest, err)

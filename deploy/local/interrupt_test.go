@@ -44,6 +44,11 @@ func TestAnInterruptionIsOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel(signalled{syscall.SIGINT})
+	for command, want := range map[string]string{"servers --build": "the same `make`", "broker wipe": "`bin/annal-local broker wipe`"} {
+		if err := h.explain(ctx, command, ctx.Err()); !strings.Contains(err.Error(), "; "+want+" goes on") {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
 	full := errors.New("no space left on device")
 	err := h.explain(ctx, "start", errors.Join(during(ctx, "importing", cmd.Wait()), during(ctx, "building", ctx.Err()), ctx.Err()))
 	want := "interrupted while importing and building; PostgreSQL still runs: `make down` ends it; `make start` goes on where this one stopped"

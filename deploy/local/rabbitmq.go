@@ -247,7 +247,7 @@ func (h *home) stopRabbit(ctx context.Context) error {
 func (h *home) stopEpmd(ctx context.Context, port int) {
 	owner, err := serverUser("rabbitmq")
 	if err == nil {
-		cmd := owner.command(ctx, []string{"ERL_EPMD_ADDRESS=127.0.0.1"}, "/", "epmd", "-port", strconv.Itoa(port), "-kill")
+		cmd := owner.command(context.WithoutCancel(ctx), []string{"ERL_EPMD_ADDRESS=127.0.0.1"}, "/", "epmd", "-port", strconv.Itoa(port), "-kill")
 		_, err = output(cmd)
 	}
 	if err != nil { // harmless: the next start draws another port

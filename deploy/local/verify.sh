@@ -12,10 +12,12 @@ if [ -n "$unformatted" ]; then
 	status=1
 fi
 
+echo 'vetting every package (with a cold build cache that takes minutes)'
 go vet ./... || status=1
 
 # Every generator of the tree runs in a copy with the same module cache; a difference means that somebody edited or forgot.
 if [ -n "$(git grep --untracked -l '^//go:generate ' -- '*.go' || :)" ]; then
+	echo 'running the generators in a copy'
 	copy=$(mktemp -d)
 	trap 'rm -rf "$copy"' EXIT
 	git ls-files --cached --others --exclude-standard | while IFS= read -r f; do
