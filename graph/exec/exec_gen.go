@@ -2292,7 +2292,7 @@ extend type Mutation {
   reviseProduct(input: ReviseProductInput!): ProductPayload!
   "Takes a product off sale for good."
   discontinueProduct(input: DiscontinueProductInput!): ProductPayload!
-  "Adds units on hand."
+  "Adds units on hand. Goods may arrive before their product is in the catalogue; they can be ordered when it is."
   receiveStock(input: ReceiveStockInput!): StockPayload!
   "Corrects the units on hand, with a reason."
   adjustStock(input: AdjustStockInput!): StockPayload!
