@@ -169,6 +169,9 @@ func (c PlaceOrder) validate(ports Ports) error {
 			return order.ErrPriceReason.At("lines", strconv.Itoa(i), "priceReason")
 		}
 	}
+	if c.Customer != "" && customer.ID(c.Customer).Validate() != nil {
+		return customer.ErrIDMalformed.At("customer")
+	}
 	if !c.Currency.Known() {
 		return money.ErrUnknownCurrency.At("currency")
 	}

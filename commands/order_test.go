@@ -81,6 +81,7 @@ func TestOrdersThatAreRefused(t *testing.T) {
 		"no token":            {ada, func(c *PlaceOrder) { c.Tender.Token = "" }, ErrTokenMalformed},
 		"no lines":            {ada, func(c *PlaceOrder) { c.Lines = nil }, order.ErrNoLines},
 		"10,000 lines":        {ada, func(c *PlaceOrder) { c.Lines = make([]WantedLine, 10_000) }, order.ErrTooManyLines},
+		"no customer's id":    {admin, func(c *PlaceOrder) { c.Customer = "a:b" }, customer.ErrIDMalformed},
 		"unknown product":     {ada, func(c *PlaceOrder) { c.Lines[0].SKU = "NOPE" }, order.ErrUnknownProduct},
 		"two currencies":      {ada, func(c *PlaceOrder) { c.Lines = append(c.Lines, WantedLine{SKU: "TASSE", Quantity: 1}) }, order.ErrMixedCurrencies},
 		"unknown currency":    {ada, func(c *PlaceOrder) { c.Currency = "XXX" }, money.ErrUnknownCurrency},

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -153,6 +154,9 @@ func (h *handler) execute(ctx context.Context, method string, p *graphql.RawPara
 	if len(errs) > 0 {
 		for _, e := range errs {
 			restated(e, p.Variables)
+			if op.Doc != nil && op.Operation == nil {
+				e.Message = unknownOperation(p.OperationName)
+			}
 		}
 		located(errs, p.Query)
 		return &answer{errors: h.exec.DispatchError(graphql.WithOperationContext(ctx, op), errs).Errors}
@@ -179,6 +183,13 @@ func (h *handler) execute(ctx context.Context, method string, p *graphql.RawPara
 		return h.refused(ctx, refusal{http.StatusGatewayTimeout, fault.New(fault.Timeout, "DEADLINE_EXCEEDED", "the request was cancelled or ran out of time")})
 	}
 	return &answer{executed: true, data: response.Data, errors: response.Errors}
+}
+
+func unknownOperation(name string) string {
+	if name == "" {
+		return "the document has several operations; say in operationName which one to carry out"
+	}
+	return fmt.Sprintf("the document has no operation %.100q", name)
 }
 
 // refused answers a request of which nothing was carried out.

@@ -230,6 +230,17 @@ func many(n int, format string) string {
 	return b.String()
 }
 
+func TestAnOperationThatIsNotThereIsTold(t *testing.T) {
+	api := newOdd(t, Config{}, nil, nil)
+	for name, want := range map[string]string{"": "the document has several operations; say in operationName which one to carry out", "C": `the document has no operation "C"`} {
+		r := raw(t, api, http.MethodPost, "/graphql", "", `{"query":"query A { me { kind } } query B { me { kind } }","operationName":"`+name+`"}`, "Content-Type", "application/json")
+		r.fails("BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED")
+		if len(r.Errors) > 0 && r.Errors[0].Message != want {
+			t.Errorf("%q: %s", name, r.raw)
+		}
+	}
+}
+
 func TestTheWeightOfAnOperation(t *testing.T) {
 	l := Limits{}.orDefault()
 	for _, tc := range []struct {

@@ -46,7 +46,7 @@ func Adjust(s State, sku SKU, cause Adjustment, quantity int64, reason string) (
 		delta = -quantity
 	}
 	if s.OnHand+delta < s.Reserved {
-		return nil, ErrBelowReserved
+		return nil, ErrBelowReserved.Because("there are %d units on hand, %d of them reserved for orders; take away or count no fewer than leave these", s.OnHand, s.Reserved)
 	}
 	return s.withLow(sku, Adjusted{SKU: sku, Delta: delta, Cause: cause, Reason: reason}), nil
 }
