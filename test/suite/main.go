@@ -7,11 +7,12 @@
 //
 // Invariant: a suite that tests nothing is not green. A skip that is not on the list of skips.go fails the run as a failed test does: plain
 // `go test` says `ok` of a package whose tests were all skipped, and hides the reasons without -v. So does a run in which no test
-// passed. deploy/local/test.sh is the only caller. Exit status 0: all well; 1: something failed or was skipped without leave; 2: called wrongly.
+// passed. deploy/local/test.sh is the only caller. Exit status 0: all well; 1: something failed or was skipped without leave; 2: called wrongly; 130: interrupted.
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -35,7 +37,14 @@ func main() {
 	began := time.Now()
 	s := newSuite(os.Stdout)
 	for _, group := range groups {
-		if err := run(ctx, s, append(slices.Clone(common), group...)); err != nil {
+		err := run(ctx, s, append(slices.Clone(common), group...))
+		if ctx.Err() != nil {
+			fmt.Printf("interrupted after %.0f s: %d packages done, %d tests passed, failed: %s\n", time.Since(began).Seconds(), len(s.packs), s.passed,
+				cmp.Or(strings.Join(s.failed, ", "), "none"))
+			stop()
+			os.Exit(130)
+		}
+		if err != nil {
 			s.trouble = append(s.trouble, err.Error())
 		}
 	}
