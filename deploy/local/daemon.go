@@ -224,6 +224,7 @@ func addressesFree(wanted [][2]string) error {
 
 func (h *home) awaitReady(ctx context.Context) error {
 	url := "http://" + h.listen("ANNAL_HTTP_LISTEN") + "/readyz"
+	defer telling("waiting until annald is ready")()
 	for until := time.Now().Add(60 * time.Second); time.Now().Before(until); {
 		select {
 		case how := <-h.ended:
@@ -278,6 +279,7 @@ func (h *home) listen(name string) string {
 }
 
 func (h *home) stopDaemon(context.Context) error {
+	defer telling("draining annald")()
 	if err := h.state.Daemon.end(syscall.SIGTERM, drain); err != nil {
 		return err
 	}

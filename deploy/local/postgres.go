@@ -35,6 +35,7 @@ func (h *home) startPostgres(ctx context.Context, bin string) error {
 		return nil
 	}
 	began := time.Now()
+	defer telling("starting PostgreSQL")()
 	// A server that lives and does not answer (stopped by a signal, out of memory) must be gone before the next one.
 	if err := h.state.Postgres.Process.end(syscall.SIGINT, 20*time.Second); err != nil {
 		return err
@@ -185,6 +186,7 @@ func (h *home) createDatabase(ctx context.Context, owner runner, bin string) err
 }
 
 func (h *home) stopPostgres(context.Context) error {
+	defer telling("stopping PostgreSQL")()
 	// SIGINT is PostgreSQL's fast shutdown: sessions are ended, a checkpoint is written.
 	if err := h.state.Postgres.Process.end(syscall.SIGINT, 30*time.Second); err != nil {
 		return err

@@ -41,6 +41,7 @@ func (h *home) startRabbit(ctx context.Context, sbin string) error {
 		return nil
 	}
 	began := time.Now()
+	defer telling("starting RabbitMQ")()
 	// Whoever was given so long and does not answer will not drain either.
 	if err := errors.Join(h.state.RabbitMQ.Process.end(syscall.SIGTERM, 3*time.Second), h.stopRabbit(ctx)); err != nil {
 		return err
@@ -234,6 +235,7 @@ func (h *home) otherPorts(own int) []int {
 // stopRabbit drains the broker (SIGTERM is its orderly stop) and ends the epmd that outlives it, by its port. The pid
 // file is gone before the process is, hence the remembered pid.
 func (h *home) stopRabbit(ctx context.Context) error {
+	defer telling("stopping RabbitMQ")()
 	if err := h.state.RabbitMQ.Process.end(syscall.SIGTERM, 30*time.Second); err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (h *home) seedSample(ctx context.Context, file string) error {
 	if err != nil || done {
 		return err
 	}
-	say("importing a sample of real orders: %s", filepath.Base(file))
+	defer telling("importing a sample of real orders: " + filepath.Base(file))()
 	cmd, err := h.annal(ctx, "import", "online-retail", file)
 	if err != nil {
 		return err
