@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -67,6 +68,45 @@ func TestWhatIsDecidedOnUnstoredEventsIsDecidedAgain(t *testing.T) {
 				t.Errorf("the second, which had room: %+v, %v; stored at %d: %v", receipt, second, stored.Position, err)
 			}
 		})
+	}
+}
+
+// TestWhoLosesEveryRaceIsToldInTheEnd: each time the command decides, another process appends first.
+func TestWhoLosesEveryRaceIsToldInTheEnd(t *testing.T) {
+	h := newHouse(t)
+	a, b := h.process(t, Ports{}), h.process(t, Ports{})
+	decided := 0
+	_, err := a.decideOn(t.Context(), "unlucky", func(int64) ([]inventory.Event, error) {
+		decided++
+		if decided > 2*appendAttempts {
+			return nil, errFull // it would go on for ever
+		}
+		_, _, err := b.receive(t.Context(), fmt.Sprint("other", decided), "S", 1, 1000)
+		return []inventory.Event{inventory.Received{SKU: "S", Quantity: 1}}, err
+	})
+	if refusal(t, err, ErrBusy); decided != appendAttempts {
+		t.Errorf("decided %d times, want %d", decided, appendAttempts)
+	}
+}
+
+// TestALeaderWhoseCallerLeavesAnswersTheOthers: the first command's caller goes away while it leads; whoever waits behind it gets its answer.
+func TestALeaderWhoseCallerLeavesAnswersTheOthers(t *testing.T) {
+	a := newHouse(t).process(t, Ports{})
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	var first, second error
+	receive := func(int64) ([]inventory.Event, error) {
+		return []inventory.Event{inventory.Received{SKU: "S", Quantity: 1}}, nil
+	}
+	a.inOneRound(t, eventstore.Inventory.Stream("S"),
+		func() {
+			_, first = a.decideOn(ctx, "first", func(s int64) ([]inventory.Event, error) { leave(); return receive(s) })
+		},
+		func() { _, second = a.decideOn(t.Context(), "second", receive) })
+	must(t, first)
+	must(t, second)
+	if got := must1(a.at(t.Context(), eventstore.Inventory.Stream("S"), 1))(t); got.Revision != 1 {
+		t.Errorf("stored: %+v", got)
 	}
 }
 
