@@ -71,6 +71,32 @@ func TestWhatIsDecidedOnUnstoredEventsIsDecidedAgain(t *testing.T) {
 	}
 }
 
+// TestOneKeyThriceInOneRoundIsOneEvent: the first is appended, the second is its repeat, the third brings other input.
+func TestOneKeyThriceInOneRoundIsOneEvent(t *testing.T) {
+	a := newHouse(t).process(t, Ports{})
+	stream := eventstore.Inventory.Stream("S")
+	var got [3]Receipt
+	var errs [3]error
+	call := func(i int, n int64) func() {
+		return func() { got[i], _, errs[i] = a.receive(t.Context(), "k", "S", n, 100) }
+	}
+	a.inOneRound(t, stream, call(0, 1), call(1, 1), call(2, 2))
+	must(t, errs[0])
+	must(t, errs[1])
+	refusal(t, errs[2], ErrKeyReused)
+	if got[1].Replayed = false; got[0] != got[1] || got[0].Revision != 0 {
+		t.Errorf("first %+v, again %+v", got[0], got[1])
+	}
+	n := 0
+	for _, err := range a.store.ReadStream(t.Context(), stream, 0) {
+		must(t, err)
+		n++
+	}
+	if n != 1 {
+		t.Errorf("%d events", n)
+	}
+}
+
 // TestWhoLosesEveryRaceIsToldInTheEnd: each time the command decides, another process appends first.
 func TestWhoLosesEveryRaceIsToldInTheEnd(t *testing.T) {
 	h := newHouse(t)

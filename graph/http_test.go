@@ -131,6 +131,7 @@ func TestHTTPRefusals(t *testing.T) {
 		"another origin":  {"POST", "/graphql", asks, append([]string{"Origin", "https://evil.example"}, json...), 403, "CROSS_ORIGIN"},
 		"basic":           {"POST", "/graphql", asks, append([]string{"Authorization", "Basic YTpi"}, json...), 401, "TOKEN_INVALID"},
 		"a bad token":     {"POST", "/graphql", asks, append([]string{"Authorization", "Bearer nonsense"}, json...), 401, "TOKEN_INVALID"},
+		"two tokens":      {"POST", "/graphql", asks, append([]string{"Authorization", "Bearer " + ada, "Authorization", "Bearer " + ada}, json...), 401, "TOKEN_INVALID"},
 		"an empty token":  {"POST", "/graphql", asks, append([]string{"Authorization", "Bearer "}, json...), 401, "TOKEN_INVALID"},
 		"deep JSON":       {"POST", "/graphql", `{"query":"{me{kind}}","variables":{"a":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}}`, json, 400, "BODY_MALFORMED"},
 		"a huge document": {"POST", "/graphql", `{"query":"{ me { kind } } #` + strings.Repeat("x", 17<<10) + `"}`, json, 200, "QUERY_TOO_LONG"},
