@@ -187,13 +187,13 @@ func TestAFullDiskEndsTheProcessAndLosesNothing(t *testing.T) {
 		fillingChild(dir)
 		return
 	}
-	disk := tmpfs(t, 48)
+	disk := tmpfs(t, 100)
 	dir := filepath.Join(disk, "store")
 	db := open(t, dir, engine.Config{})
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	filler := fill(t, disk, 20<<20)
+	filler := fill(t, disk, 72<<20) // leaves 28 MiB; then there is room for what compaction writes beside the log
 	cmd := exec.Command(os.Args[0], "-test.run=TestAFullDiskEndsTheProcessAndLosesNothing")
 	cmd.Env = append(os.Environ(), childVariable+"="+dir)
 	var stderr strings.Builder

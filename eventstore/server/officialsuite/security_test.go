@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,7 +21,7 @@ import (
 	"github.com/annalhq/annal/eventstore/server"
 )
 
-// security is what a store over TLS needs: a certificate for localhost, the user that the suite knows, and a certificate of an authority that
+// security is what a store over TLS needs: a certificate for 127.0.0.1 (localhost may be ::1 first, where nobody listens), the user that the suite knows, and a certificate of an authority that
 // has nothing to do with it. The zero value means no TLS.
 type security struct {
 	cert, key string // files, PEM
@@ -32,7 +33,7 @@ func newSecurity(t *testing.T) security {
 	t.Helper()
 	dir := t.TempDir()
 	s := security{cert: filepath.Join(dir, "node.crt"), key: filepath.Join(dir, "node.key"), users: filepath.Join(dir, "users"), untrusted: filepath.Join(dir, "untrusted.crt")}
-	selfSigned(t, "localhost", s.cert, s.key)
+	selfSigned(t, "127.0.0.1", s.cert, s.key)
 	selfSigned(t, "somebody else", s.untrusted, filepath.Join(dir, "untrusted.key"))
 	write(t, s.users, []byte(suiteUser("admin", "changeit")))
 	return s
@@ -74,7 +75,7 @@ func selfSigned(t *testing.T, name, cert, key string) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}

@@ -74,7 +74,7 @@ func (s *stores) start(w http.ResponseWriter, r *http.Request) {
 	id := fmt.Sprint(s.last)
 	s.running[id] = stop
 	s.mu.Unlock()
-	_ = json.NewEncoder(w).Encode(map[string]string{"Endpoint": fmt.Sprintf("localhost:%d", port), "Control": s.url + "/" + id})
+	_ = json.NewEncoder(w).Encode(map[string]string{"Endpoint": fmt.Sprintf("127.0.0.1:%d", port), "Control": s.url + "/" + id})
 }
 
 func (s *stores) stop(w http.ResponseWriter, r *http.Request) {
