@@ -29,11 +29,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
 	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/annalhq/annal/internal/fault"
@@ -83,7 +85,7 @@ func otherwise(d, unset time.Duration) time.Duration {
 
 // Open returns a pool of connections to url after one of them has answered. The caller closes it.
 //
-// Faults: POSTGRES_URL_INVALID, POSTGRES_UNAVAILABLE.
+// Faults: POSTGRES_URL_INVALID, POSTGRES_UNAVAILABLE, POSTGRES_LOGIN_REFUSED, POSTGRES_DATABASE_MISSING.
 func Open(ctx context.Context, url string, cfg Config) (*pgxpool.Pool, error) {
 	cfg = cfg.withDefaults()
 	pc, err := poolConfig(url, cfg)
@@ -145,6 +147,15 @@ func databaseOf(c *pgx.ConnConfig) string {
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
+// unavailable says why the server can't be used. The cause, for logs and terminals, names host and port; no password is in it.
 func unavailable(err error) error {
+	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
+		switch pg.Code {
+		case "28P01", "28000":
+			return fault.Wrap(err, fault.Denied, "POSTGRES_LOGIN_REFUSED", "PostgreSQL refuses the login; check user and password in ANNAL_POSTGRES_URL or the service's own URL")
+		case "3D000":
+			return fault.Wrap(err, fault.Missing, "POSTGRES_DATABASE_MISSING", "there is no such database; create it, or check the name in ANNAL_POSTGRES_URL or the service's own URL")
+		}
+	}
 	return fault.Wrap(err, fault.Unavailable, "POSTGRES_UNAVAILABLE", "PostgreSQL does not answer; try again")
 }

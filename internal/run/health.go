@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -18,6 +19,18 @@ type Check struct {
 	Probe    func(ctx context.Context) error
 	Optional bool // without it the process works, slower: it is told as degraded and does not make /readyz say no
 }
+
+// Degraded marks what a probe found as no reason to send callers away, for a check whose other findings are one.
+func Degraded(err error) error {
+	if err == nil {
+		return nil
+	}
+	return degraded{err}
+}
+
+type degraded struct{ error }
+
+func (d degraded) Unwrap() error { return d.error }
 
 // probing bounds all checks of one request together.
 const probing = 3 * time.Second
@@ -64,7 +77,7 @@ func (h *Health) probe(ctx context.Context) (failed bool, lines []string) {
 	for i, c := range h.checks {
 		wg.Go(func() {
 			err := c.Probe(ctx)
-			if err != nil && c.Optional {
+			if err != nil && (c.Optional || errors.As(err, &degraded{})) {
 				lines[i] = fmt.Sprintf("[~]%s degraded: %s\n", c.Name, fault.MessageOf(err))
 				return
 			}

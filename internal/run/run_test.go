@@ -125,6 +125,8 @@ func TestReadiness(t *testing.T) {
 	down = fault.Wrap(errors.New("dial tcp 10.0.0.7:5432"), fault.Unavailable, "POSTGRES_UNAVAILABLE", "PostgreSQL does not answer; try again")
 	want("/readyz?verbose", 503, "[-]postgres PostgreSQL does not answer; try again\n[+]store ok\nnot ready\n")
 	want("/livez", 200, "ok\n")
+	down = run.Degraded(down)
+	want("/readyz?verbose", 200, "[~]postgres degraded: PostgreSQL does not answer; try again\n[+]store ok\nok\n")
 	down = nil
 	health.Drain()
 	want("/readyz", 503, "not ready\n")
