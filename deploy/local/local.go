@@ -59,28 +59,28 @@ func dispatch(ctx context.Context, args []string) error {
 	return home.explain(ctx, strings.Join(args, " "), home.do(ctx, args))
 }
 
-func (home *home) do(ctx context.Context, args []string) error {
+func (h *home) do(ctx context.Context, args []string) error {
 	switch strings.Join(args, " ") {
 	case "servers":
-		return servers(ctx, home, false)
+		return servers(ctx, h, false)
 	case "servers --build":
-		return servers(ctx, home, true)
+		return servers(ctx, h, true)
 	case "run":
-		return foreground(ctx, home)
+		return foreground(ctx, h)
 	case "start":
-		return background(ctx, home)
+		return background(ctx, h)
 	case "stop":
-		return home.lockedIfThere(ctx, home.stop)
+		return h.lockedIfThere(ctx, h.stop)
 	case "down":
-		return home.lockedIfThere(ctx, home.down)
+		return h.lockedIfThere(ctx, h.down)
 	case "clean":
-		return home.clean(ctx)
+		return h.clean(ctx)
 	case "env":
-		return printEnv(home)
+		return printEnv(h)
 	case "config":
-		return printConfig(home)
+		return printConfig(h)
 	case "broker kill", "broker stop", "broker wipe":
-		return home.locked(ctx, func(ctx context.Context) error { return home.breakBroker(ctx, args[1]) })
+		return h.locked(ctx, func(ctx context.Context) error { return h.breakBroker(ctx, args[1]) })
 	}
 	return fmt.Errorf("unknown command %q\n%s", strings.Join(args, " "), usage)
 }
