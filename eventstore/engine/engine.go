@@ -279,7 +279,7 @@ func pebbleOptions(cfg Config) *pebble.Options {
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
-		LBaseMaxBytes:               64 << 20,
+		LBaseMaxBytes:               256 << 20, // up to 2.5 GB a read looks into two levels, and into one more for every ten times that
 		FlushSplitBytes:             8 << 20,
 		MaxOpenFiles:                512,
 		// The first version that tells a torn tail of the WAL from a damaged middle; it is raised deliberately only.

@@ -35,6 +35,12 @@ func Work(db *DB) (flushes, compactions int64) {
 	return m.Flush.Count, m.Compact.Count
 }
 
+// Blocks returns how many blocks of tables were looked at since the log was opened, in the cache or on the disk.
+func Blocks(db *DB) int64 {
+	m := db.pebble.Metrics()
+	return m.BlockCache.Hits + m.BlockCache.Misses
+}
+
 // Flush moves what is in the write-ahead log into a table.
 func Flush(t testing.TB, db *DB) {
 	t.Helper()

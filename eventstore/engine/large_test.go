@@ -36,6 +36,8 @@ type looks struct {
 	AfterOpen, Highest float64       // resident memory in MiB
 	Head               time.Duration // median read of a stream's last event
 	First              time.Duration // the same of the first ones after opening, median
+	Warm               time.Duration // the same where every block is in the cache
+	Blocks             float64       // blocks of tables that a read looks at
 	CatchUp            float64       // events a second
 }
 
@@ -54,9 +56,9 @@ func BenchmarkLarge(b *testing.B) {
 		b.Skip("give -args -large N")
 	}
 	small, large := b.TempDir(), b.TempDir()
-	fillLog(b, small, *largeSmall)
+	fillLog(b, small, *largeSmall, engine.Config{})
 	begun := time.Now()
-	fillLog(b, large, *largeEvents)
+	fillLog(b, large, *largeEvents, engine.Config{})
 	written := float64(*largeEvents) / time.Since(begun).Seconds()
 	syscall.Sync() // a disk that is still writing a gigabyte makes whoever opens a file wait
 	b.ResetTimer()
@@ -72,14 +74,17 @@ func BenchmarkLarge(b *testing.B) {
 	b.ReportMetric(float64(l.Head.Microseconds()), "head-us")
 	b.ReportMetric(float64(l.Head)/float64(s.Head), "head-x-small")
 	b.ReportMetric(float64(l.First)/float64(s.First), "cold-head-x-small")
+	b.ReportMetric(float64(l.Warm)/float64(s.Warm), "warm-head-x-small")
+	b.ReportMetric(l.Blocks, "blocks/head")
+	b.ReportMetric(l.Blocks/s.Blocks, "blocks-x-small")
 	b.ReportMetric(l.CatchUp, "read/s")
 	b.ReportMetric(0, "ns/op")
 }
 
 // fillLog writes n events, a stream an append, sixteen appends at a time.
-func fillLog(b *testing.B, dir string, n int) {
+func fillLog(b testing.TB, dir string, n int, cfg engine.Config) {
 	b.Helper()
-	db, err := engine.Open(dir, engine.Config{})
+	db, err := engine.Open(dir, cfg)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -108,7 +113,7 @@ func fillLog(b *testing.B, dir string, n int) {
 	}
 }
 
-func wait(b *testing.B, tickets []*engine.Ticket) {
+func wait(b testing.TB, tickets []*engine.Ticket) {
 	b.Helper()
 	for _, t := range tickets {
 		if _, err := t.Wait(b.Context()); err != nil {
@@ -142,18 +147,18 @@ func look(b *testing.B, dir string) (l looks) {
 	l.Open, l.Events = time.Since(begun), int(db.Last())
 	l.AfterOpen = memory(b, "VmRSS")
 	rng := rand.New(rand.NewPCG(3, 4))
-	var times []float64
-	for range largeHeads {
-		stream := fmt.Sprintf("order-%08d", rng.IntN(l.Events/largeStream))
-		begun := time.Now()
-		page, err := db.ReadStream(stream, engine.LastRevision, engine.Backwards, 1)
-		if err != nil || len(page.Records) != 1 || page.Last != largeStream-1 {
-			b.Fatal(stream, page, err)
-		}
-		times = append(times, float64(time.Since(begun)))
+	times := make([]float64, largeHeads)
+	blocks := engine.Blocks(db)
+	for i := range times {
+		times[i] = readHead(b, db, rng.IntN(l.Events/largeStream))
 	}
-	l.First = time.Duration(median(append([]float64(nil), times[:100]...)))
-	l.Head = time.Duration(median(times))
+	l.Blocks = float64(engine.Blocks(db)-blocks) / largeHeads
+	l.First, l.Head = time.Duration(median(times[:100])), time.Duration(median(times))
+	again := rng.IntN(l.Events/largeStream - 4)
+	for i := range times {
+		times[i] = readHead(b, db, again+i%4)
+	}
+	l.Warm = time.Duration(median(times))
 	begun = time.Now()
 	for from := engine.Position(1); ; {
 		page, err := db.ReadAll(from, engine.Forwards, 512)
@@ -170,6 +175,19 @@ func look(b *testing.B, dir string) (l looks) {
 		b.Fatal(err)
 	}
 	return l
+}
+
+// readHead returns how many nanoseconds it takes to read the last event of the s-th stream.
+func readHead(tb testing.TB, db *engine.DB, s int) float64 {
+	tb.Helper()
+	stream := fmt.Sprintf("order-%08d", s)
+	begun := time.Now()
+	page, err := db.ReadStream(stream, engine.LastRevision, engine.Backwards, 1)
+	took := time.Since(begun)
+	if err != nil || len(page.Records) != 1 || page.Last != largeStream-1 {
+		tb.Fatal(stream, page, err)
+	}
+	return float64(took)
 }
 
 // memory reads a line of this process's status, in MiB; 0 where there is no /proc.

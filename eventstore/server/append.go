@@ -16,36 +16,13 @@ import (
 // Append takes one append in pieces and answers when it is durable. A wrong expected revision is a message, not a status.
 func (s *Server) Append(in streams.Streams_AppendServer) error {
 	ctx := in.Context()
-	target, expected, err := appendOptions(in)
-	if err != nil {
-		return err
-	}
-	if target == "$all" {
-		return refuseAccess(ctx, "$all can't be written to")
-	}
-	if err := engine.CheckStream(target); err != nil {
-		return invalid(err.Error()) // at once: a name of 16 MiB would be held until the append is complete
-	}
 	p := proposal{limit: s.cfg.MaxAppend, memory: &s.appends, patience: s.cfg.WriteTimeout}
 	defer p.release()
-	for {
-		m, err := in.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if m.GetProposedMessage() == nil {
-			return invalid("only proposed messages may follow the options")
-		}
-		if err := p.add(m.GetProposedMessage()); err != nil {
-			return s.malformed(ctx, err)
-		}
-	}
-	events, err := p.complete()
+	target, expected, events, err := s.receive(in, &p)
 	if err != nil {
-		return s.malformed(ctx, err)
+		p.release() // and holds nothing while the client goes on
+		s.outpoured(in)
+		return err
 	}
 	if r := s.mayWrite(ctx, target, events); r != nil {
 		return r.err(ctx)
@@ -61,6 +38,39 @@ func (s *Server) Append(in streams.Streams_AppendServer) error {
 		return s.failed(in.Context(), target, err)
 	}
 	return in.SendAndClose(&streams.AppendResp{Result: &streams.AppendResp_Success_{Success: appendSuccess(done)}})
+}
+
+// receive collects an append into p until the client has sent all, or finds out before why it can't be taken.
+func (s *Server) receive(in streams.Streams_AppendServer, p *proposal) (target string, x engine.Expected, events []engine.Event, err error) {
+	ctx := in.Context()
+	if target, x, err = appendOptions(in); err != nil {
+		return "", 0, nil, err
+	}
+	if target == "$all" {
+		return "", 0, nil, refuseAccess(ctx, "$all can't be written to")
+	}
+	if err := engine.CheckStream(target); err != nil {
+		return "", 0, nil, invalid(err.Error()) // at once: a name of 16 MiB would be held until the append is complete
+	}
+	for {
+		m, err := in.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", 0, nil, err
+		}
+		if m.GetProposedMessage() == nil {
+			return "", 0, nil, invalid("only proposed messages may follow the options")
+		}
+		if err := p.add(m.GetProposedMessage()); err != nil {
+			return "", 0, nil, s.malformed(ctx, err)
+		}
+	}
+	if events, err = p.complete(); err != nil {
+		return "", 0, nil, s.malformed(ctx, err)
+	}
+	return target, x, events, nil
 }
 
 func appendOptions(in streams.Streams_AppendServer) (stream string, x engine.Expected, err error) {

@@ -61,6 +61,7 @@ func (g *gate) caller(ctx context.Context) access.Principal {
 func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	who, leave, err := g.admit(ss.Context(), info.FullMethod)
 	if err != nil {
+		g.hold(ss.Context(), info.FullMethod)
 		return err
 	}
 	defer leave()

@@ -1,0 +1,60 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/protobuf/proto"
+)
+
+// An append is a stream of messages, and the official Go client tells its caller nothing but "EOF" of an answer that comes while it still
+// sends. So a refusal that is ready early waits for the client: at the gate for a moment, since what a stranger sends is not read; behind it
+// until the client has sent all.
+const (
+	doorstep  = 250 * time.Millisecond // for a client on a busy machine to send what it has; the first 64 KiB need no reader
+	outpour   = 4                      // times the largest append are thrown away before the answer is given all the same
+	outpourIn = 5 * time.Second
+)
+
+const appendMethod = streamsCalls + "Append"
+
+// hold keeps the refusal of an append back. Beyond the calls that may be at the door nobody waits.
+func (g *gate) hold(ctx context.Context, method string) {
+	if method != appendMethod {
+		return
+	}
+	leave, full := g.enter(&g.doors)
+	if full != nil {
+		return
+	}
+	defer leave()
+	timer := time.NewTimer(doorstep)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// outpoured returns when the client has sent what is left of a refused append, has sent far too much, or takes too long.
+func (s *Server) outpoured(in streams.Streams_AppendServer) {
+	ended := make(chan struct{})
+	go func() { // ends with the call, if not before
+		defer close(ended)
+		for size := 0; size < outpour*s.cfg.MaxAppend; {
+			m, err := in.Recv()
+			if err != nil {
+				return
+			}
+			size += proto.Size(m) + eventOverhead
+		}
+	}()
+	timer := time.NewTimer(outpourIn)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	case <-in.Context().Done():
+	}
+}
