@@ -12,23 +12,23 @@ import (
 // sends. So a refusal that is ready early waits for the client: at the gate for a moment, since what a stranger sends is not read; behind it
 // until the client has sent all.
 const (
-	doorstep  = 250 * time.Millisecond // for a client on a busy machine to send what it has; the first 64 KiB need no reader
+	doorstep  = 250 * time.Millisecond // for a client on a busy machine to send what it has, as far as the window of a call goes
+	atTheDoor = 64                     // strangers who are kept waiting at once, each with a window of memory; others are told at once
 	outpour   = 4                      // times the largest append are thrown away before the answer is given all the same
 	outpourIn = 5 * time.Second
 )
 
 const appendMethod = streamsCalls + "Append"
 
-// hold keeps the refusal of an append back. Beyond the calls that may be at the door nobody waits.
+// hold keeps the refusal of an append back.
 func (g *gate) hold(ctx context.Context, method string) {
 	if method != appendMethod {
 		return
 	}
-	leave, full := g.enter(&g.doors)
-	if full != nil {
+	defer g.held.Add(-1)
+	if g.held.Add(1) > atTheDoor {
 		return
 	}
-	defer leave()
 	timer := time.NewTimer(doorstep)
 	defer timer.Stop()
 	select {

@@ -38,6 +38,7 @@ type gate struct {
 	max   int64
 	calls atomic.Int64 // in progress, the open ones aside
 	doors atomic.Int64 // calls whose password is being checked, bounded as the others are
+	held  atomic.Int64 // refused appends that are kept waiting (early.go)
 	// served are the calls that have a handler, and not just the one that answers for services that aren't there.
 	served map[string]bool
 	no     complaints
