@@ -24,7 +24,7 @@ finish() {
 		if [ "$(readlink "$p/root" 2>/dev/null || :)" = "$bare" ]; then kill -9 "${p#/proc/}" 2>/dev/null || :; fi
 	done
 	sleep 1
-	for m in modcache dev/shm dev proc; do umount "$bare/$m" 2>/dev/null || :; done
+	for m in modcache dev/shm dev/pts dev proc; do umount "$bare/$m" 2>/dev/null || :; done
 	rm -rf --one-file-system "$bare"
 	exit $status
 }
@@ -38,6 +38,7 @@ printf '127.0.0.1\tlocalhost\n::1\tlocalhost\n' >"$bare/etc/hosts" # what an ins
 mount -t proc proc "$bare/proc"
 mount --bind /dev "$bare/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$bare/dev/shm"
+mount --bind /dev/pts "$bare/dev/pts"
 cp -a "$(go env GOROOT)" "$bare/usr/local/go"
 # Modules come from this machine's cache first, as from a proxy; go.sum checks them as always.
 mkdir "$bare/modcache"
