@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,5 +150,33 @@ func TestMakeCleanRemovesBinOnlyWithTheDefaultHome(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil || exists(filepath.Join(dir, "bin")) == gone {
 			t.Errorf("ANNAL_HOME=%s: bin is there: %v; %v %s", home, !gone, err, out)
 		}
+	}
+}
+
+// Root's servers run as users of their own, whom a closed folder keeps out: their data goes elsewhere, and nothing of it stays behind.
+func TestACleanOfAClosedHomeLeavesNothing(t *testing.T) {
+	closed := filepath.Join(t.TempDir(), "closed")
+	if err := os.Mkdir(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h := homeAt(t, filepath.Join(closed, "home"))
+	var data string
+	told := said(t, func() {
+		err := h.locked(t.Context(), func(ctx context.Context) error {
+			defer func() { data = h.state.Data }()
+			return h.placeData(ctx)
+		})
+		if err == nil {
+			err = h.clean(t.Context())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	if elsewhere := data != h.path("data"); elsewhere != (os.Geteuid() == 0) {
+		t.Errorf("the data was at %s", data)
+	}
+	if exists(data) || exists(h.dir) || strings.Contains(told, "stays") {
+		t.Errorf("left: %s %v, %s %v: %s", data, exists(data), h.dir, exists(h.dir), told)
 	}
 }

@@ -196,14 +196,11 @@ func writeFile(path string, text []byte, mode os.FileMode) error {
 func (h *home) placeData(ctx context.Context) error {
 	if h.state.Data == "" {
 		h.state.Data = h.path("data")
-		if err := os.MkdirAll(h.state.Data, 0o755); err != nil {
-			return err
-		}
 		owner, err := serverUser("postgres")
 		if err != nil {
 			return err
 		}
-		if !owner.canEnter(ctx, h.state.Data) {
+		if !owner.canEnter(ctx, h.dir) {
 			h.state.Data = filepath.Join("/var/tmp", "annal-"+h.hash())
 			say("%s is closed to the user %s: the servers' data goes to %s", h.dir, owner.name, h.state.Data)
 		}
