@@ -104,7 +104,7 @@ func TestConsumersDieTwiceHoldingPrefetch(t *testing.T) {
 	layout := rabbit.EventQueue("test.events", []string{"order", "payment", "inventory"})
 	var dying []*rabbit.Consumption
 	for _, hold := range []int{8, 3} {
-		c, err := w.open().Consume(layout, "test.events", hold) // the first is the queue's active consumer, the second the next
+		c, err := w.open().Consume(t.Context(), layout, "test.events", hold) // the first is the queue's active consumer, the second the next
 		w.must(err)
 		dying = append(dying, c)
 	}
@@ -202,7 +202,7 @@ func TestMessagesThatAreNotTheRelaysAreLeftOut(t *testing.T) {
 	w.consume(sink)
 	w.append(20)
 	w.converges(sink)
-	p, err := w.broker.Publisher(100)
+	p, err := w.broker.Publisher(t.Context(), 100)
 	w.must(err)
 	defer p.Close()
 	id := uuid.New()

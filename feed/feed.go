@@ -167,7 +167,7 @@ func (c *Consumer) round(ctx context.Context, caughtUp func()) error {
 
 // liveOrFollow consumes the queue; while the broker is away it follows the store.
 func (c *Consumer) liveOrFollow(ctx context.Context, w *worker) error {
-	deliveries, err := c.consume()
+	deliveries, err := c.consume(ctx)
 	if err != nil {
 		c.cfg.Logger.WarnContext(ctx, "feed follows the store while the broker is away", "feed", c.cfg.Name, "error", err)
 		if deliveries, err = w.followUntilBroker(ctx); err != nil {
@@ -178,10 +178,10 @@ func (c *Consumer) liveOrFollow(ctx context.Context, w *worker) error {
 	return w.live(ctx, deliveries)
 }
 
-func (c *Consumer) consume() (*rabbit.Consumption, error) {
+func (c *Consumer) consume(ctx context.Context) (*rabbit.Consumption, error) {
 	categories := make([]string, len(c.cfg.Categories))
 	for i, category := range c.cfg.Categories {
 		categories[i] = string(category)
 	}
-	return c.broker.Consume(rabbit.EventQueue(c.cfg.Queue, categories), c.cfg.Queue, c.cfg.Prefetch)
+	return c.broker.Consume(ctx, rabbit.EventQueue(c.cfg.Queue, categories), c.cfg.Queue, c.cfg.Prefetch)
 }

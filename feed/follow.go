@@ -21,7 +21,7 @@ func (w *worker) followUntilBroker(ctx context.Context) (*rabbit.Consumption, er
 		defer stop()
 		backoff := rabbit.NewBackoff(w.cfg.MinBackoff, w.cfg.MaxBackoff)
 		for backoff.Wait(following) {
-			if c, err := w.consume(); err == nil {
+			if c, err := w.consume(following); err == nil {
 				found <- c
 				return
 			}

@@ -39,7 +39,7 @@ func mid(v []float64) float64 { return slices.Sorted(slices.Values(v))[len(v)/2]
 
 // timeRelay is the time of one session from zero to everything confirmed.
 func (w *world) timeRelay(window int) time.Duration {
-	w.must(w.broker.Declare(rabbit.EventsLayout()))
+	w.must(w.broker.Declare(w.ctx, rabbit.EventsLayout()))
 	head, err := w.store.Head(w.ctx)
 	w.must(err)
 	store, err := w.store.Identity(w.ctx)

@@ -106,7 +106,7 @@ func (w *world) append(category eventstore.Category, n int) {
 // queue reads the events in the queue until it has seen until distinct ones; watermarks are left out.
 func (w *world) queue(until int) (all []eventstore.Message) {
 	w.t.Helper()
-	c, err := w.broker.Consume(rabbit.EventsLayout(), "projections.events", 1000)
+	c, err := w.broker.Consume(w.ctx, rabbit.EventsLayout(), "projections.events", 1000)
 	w.must(err)
 	defer c.Close()
 	seen := map[uuid.UUID]bool{}

@@ -38,10 +38,10 @@ type progress struct {
 
 // session runs until ctx ends or something fails; cp then stands at the confirmed prefix, in memory at least.
 func (r *Relay) session(ctx context.Context, cp *checkpoint) error {
-	if err := r.broker.Declare(rabbit.EventsLayout()); err != nil {
+	if err := r.broker.Declare(ctx, rabbit.EventsLayout()); err != nil {
 		return err
 	}
-	publisher, err := r.broker.Publisher(r.cfg.Window)
+	publisher, err := r.broker.Publisher(ctx, r.cfg.Window)
 	if err != nil {
 		return err
 	}

@@ -64,17 +64,17 @@ func (d *Daemon) rabbit() (*rabbit.Broker, *rabbit.Bus, error) {
 	}
 	d.closers = append(d.closers, func(context.Context) error { bus.Close(); return nil })
 	d.house.broker, d.house.bus = broker, bus
-	d.checks = append(d.checks, run.Check{Name: "rabbitmq", Probe: func(context.Context) error { return askBroker(broker) }})
+	d.checks = append(d.checks, run.Check{Name: "rabbitmq", Probe: func(ctx context.Context) error { return askBroker(ctx, broker) }})
 	return broker, bus, nil
 }
 
 // askBroker is the check of RabbitMQ. A broker that is away costs latency, not correctness: it is told, and readiness does not depend on it.
 // Queues with other arguments than ours stop work for good; nothing is known of them while no broker answers.
-func askBroker(broker *rabbit.Broker) error {
+func askBroker(ctx context.Context, broker *rabbit.Broker) error {
 	if err := broker.Mismatch(); err != nil {
 		return err
 	}
-	return run.Degraded(broker.Ping())
+	return run.Degraded(broker.Ping(ctx))
 }
 
 // keys returns the vault of personal keys, migrated.

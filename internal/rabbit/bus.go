@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,7 +52,10 @@ type Bus struct {
 	cfg     BusConfig
 	metrics *busMetrics
 
-	mu        sync.Mutex // guards publisher and declared
+	ctx    context.Context // ends with Close, and so does every Send
+	cancel context.CancelFunc
+
+	turn      chan struct{} // holds one while somebody uses what follows; a channel, since its holder may wait for the broker
 	publisher *Publisher
 	declared  map[string]bool // queues that were declared since the publisher was opened
 }
@@ -65,13 +67,17 @@ func NewBus(broker *Broker, cfg BusConfig) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bus{broker: broker, cfg: cfg, metrics: m}, nil
+	b := &Bus{broker: broker, cfg: cfg, metrics: m, turn: make(chan struct{}, 1)}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	return b, nil
 }
 
-// Close ends the bus's publisher. Work and Replies end with their contexts.
+// Close ends the bus's publisher; a Send that waits for the broker ends with ErrLost, and so does every later one. Work and
+// Replies end with their contexts.
 func (b *Bus) Close() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.cancel()
+	b.turn <- struct{}{} // soon: its holder heard the same
+	defer b.yield()
 	if b.publisher != nil {
 		b.publisher.Close()
 		b.publisher = nil
@@ -111,17 +117,21 @@ const deliverAttempts = 4
 func (b *Bus) deliver(ctx context.Context, layout Layout, messages []Message) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.SendTimeout)
 	defer cancel()
+	defer context.AfterFunc(b.ctx, cancel)()
 	backoff := NewBackoff(b.cfg.MinBackoff, b.cfg.MaxBackoff)
 	for attempt := 1; ; attempt++ {
 		failed, err := b.publishAll(ctx, layout, messages)
 		if len(failed) == 0 {
 			return nil
 		}
+		if b.ctx.Err() != nil {
+			return ErrLost
+		}
 		if attempt == deliverAttempts || errors.Is(err, ErrNacked) || errors.Is(err, ErrTopology) || errors.Is(err, ErrLogin) || !backoff.Wait(ctx) {
 			return err
 		}
 		if errors.Is(err, ErrReturned) {
-			b.forget(layout)
+			b.forget(ctx, layout)
 		}
 		messages = failed
 	}
@@ -129,7 +139,7 @@ func (b *Bus) deliver(ctx context.Context, layout Layout, messages []Message) er
 
 // publishAll returns the messages that were not confirmed, and one of the reasons.
 func (b *Bus) publishAll(ctx context.Context, layout Layout, messages []Message) (failed []Message, reason error) {
-	p, err := b.open(layout)
+	p, err := b.open(ctx, layout)
 	if err != nil {
 		return messages, err
 	}
@@ -172,9 +182,11 @@ func unsettled(messages []Message, done map[int]bool) (left []Message) {
 
 // open returns a live publisher that has found or declared the layout. Exchanges come first: publishing to one that is missing
 // would end the channel.
-func (b *Bus) open(layout Layout) (*Publisher, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (b *Bus) open(ctx context.Context, layout Layout) (*Publisher, error) {
+	if err := b.take(ctx); err != nil {
+		return nil, err
+	}
+	defer b.yield()
 	if b.publisher != nil {
 		select {
 		case <-b.publisher.Done():
@@ -184,20 +196,35 @@ func (b *Bus) open(layout Layout) (*Publisher, error) {
 	}
 	if b.publisher == nil {
 		b.declared = make(map[string]bool)
-		if err := b.broker.Declare(Layout{Exchanges: append(workExchanges().Exchanges, Exchange{NoticesExchange, "fanout"})}); err != nil {
+		if err := b.broker.Declare(ctx, Layout{Exchanges: append(workExchanges().Exchanges, Exchange{NoticesExchange, "fanout"})}); err != nil {
 			return nil, err
 		}
-		p, err := b.broker.Publisher(b.cfg.Window)
+		p, err := b.broker.Publisher(ctx, b.cfg.Window)
 		if err != nil {
 			return nil, err
 		}
 		b.publisher = p
 	}
-	return b.publisher, b.declare(layout)
+	return b.publisher, b.declare(ctx, layout)
 }
 
-// REQUIRES: b.mu is held.
-func (b *Bus) declare(layout Layout) error {
+// take waits for the turn as long as ctx allows.
+func (b *Bus) take(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return translate(err)
+	}
+	select {
+	case b.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return translate(ctx.Err())
+	}
+}
+
+func (b *Bus) yield() { <-b.turn }
+
+// REQUIRES: the turn is taken.
+func (b *Bus) declare(ctx context.Context, layout Layout) error {
 	known := true
 	for _, q := range layout.Queues {
 		known = known && b.declared[q.Name]
@@ -205,7 +232,7 @@ func (b *Bus) declare(layout Layout) error {
 	if known {
 		return nil
 	}
-	if err := b.broker.Declare(layout); err != nil {
+	if err := b.broker.Declare(ctx, layout); err != nil {
 		return err
 	}
 	for _, q := range layout.Queues {
@@ -214,9 +241,11 @@ func (b *Bus) declare(layout Layout) error {
 	return nil
 }
 
-func (b *Bus) forget(layout Layout) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (b *Bus) forget(ctx context.Context, layout Layout) {
+	if b.take(ctx) != nil {
+		return // the caller's time is over, and the next call is returned again
+	}
+	defer b.yield()
 	for _, q := range layout.Queues {
 		delete(b.declared, q.Name)
 	}

@@ -123,7 +123,7 @@ func TestFailuresAreTriedAgainThenBecomeDeadLettersWithTheirCause(t *testing.T) 
 	vip.High = true
 	must(t, bus.Send(ctx, vip, command("b", "Panics"), command("c", "Refuses")))
 	dead := map[string]Delivery{}
-	letters, err := bus.broker.Consume(ServiceLayout("inventory"), DeadQueue("inventory"), 10)
+	letters, err := bus.broker.Consume(t.Context(), ServiceLayout("inventory"), DeadQueue("inventory"), 10)
 	must(t, err)
 	defer letters.Close()
 	for len(dead) < 3 {
@@ -173,7 +173,7 @@ func TestWhatIsNoCommandIsADeadLetterAndHarmsNobody(t *testing.T) {
 	if name := <-good; name != "Fine" {
 		t.Errorf("handled %q", name)
 	}
-	letters, err := bus.broker.Consume(ServiceLayout("inventory"), DeadQueue("inventory"), 10)
+	letters, err := bus.broker.Consume(t.Context(), ServiceLayout("inventory"), DeadQueue("inventory"), 10)
 	must(t, err)
 	defer letters.Close()
 	for range 2 {
@@ -256,7 +256,7 @@ func TestAHandlerThatRunsWhenWorkEndsIsAcknowledged(t *testing.T) {
 
 func depth(t *testing.T, b *Broker, queue string) int {
 	t.Helper()
-	ch, _, err := b.publish.channel()
+	ch, _, err := b.publish.channel(t.Context(), nil)
 	must(t, err)
 	defer ch.Close()
 	q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
@@ -322,7 +322,7 @@ func TestCommandsSurviveAQueueThatIsDeletedUnderTheConsumer(t *testing.T) {
 	if name := <-got; name != "Before" {
 		t.Fatal(name)
 	}
-	ch, _, err := bus.broker.publish.channel()
+	ch, _, err := bus.broker.publish.channel(t.Context(), nil)
 	must(t, err)
 	_, err = ch.QueueDelete(CommandQueue("shipment", false), false, false, false)
 	must(t, err)

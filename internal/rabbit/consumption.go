@@ -1,6 +1,7 @@
 package rabbit
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -19,15 +20,15 @@ type Consumption struct {
 	done    chan struct{}
 }
 
-// Consume declares the layout and consumes the queue, with at most prefetch deliveries unacknowledged.
-func (b *Broker) Consume(l Layout, queue string, prefetch int) (*Consumption, error) {
-	ch, _, err := b.consume.channel()
+// Consume declares the layout and consumes the queue, with at most prefetch deliveries unacknowledged. ctx bounds the
+// opening, not the consumption.
+func (b *Broker) Consume(ctx context.Context, l Layout, queue string, prefetch int) (*Consumption, error) {
+	var deliveries <-chan amqp.Delivery
+	ch, _, err := b.consume.channel(ctx, func(ch *amqp.Channel) (err error) {
+		deliveries, err = b.open(ch, l, queue, prefetch)
+		return err
+	})
 	if err != nil {
-		return nil, err
-	}
-	deliveries, err := b.open(ch, l, queue, prefetch)
-	if err != nil {
-		_ = ch.Close() // a refused declaration has closed it already
 		return nil, err
 	}
 	out := make(chan Delivery)

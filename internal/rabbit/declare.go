@@ -2,6 +2,7 @@ package rabbit
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -12,14 +13,16 @@ import (
 )
 
 // Declare makes sure that everything in the layout exists with exactly these arguments; repeating it changes nothing.
-// Error: ErrTopology naming what exists otherwise and how to mend it, ErrLogin if permissions lack, Unavailable kinds.
-func (b *Broker) Declare(l Layout) error {
-	ch, _, err := b.publish.channel()
-	if err != nil {
-		return err
-	}
-	defer ch.Close() //nolint:errcheck // a refused declaration has closed it already
-	return b.declare(ch, l)
+// Error: ErrTopology naming what exists otherwise and how to mend it, ErrLogin if permissions lack, Unavailable kinds,
+// Timeout if ctx ended: what was begun may be declared nevertheless.
+func (b *Broker) Declare(ctx context.Context, l Layout) error {
+	_, _, err := b.publish.channel(ctx, func(ch *amqp.Channel) error {
+		if err := b.declare(ch, l); err != nil {
+			return err
+		}
+		return ch.Close()
+	})
+	return err
 }
 
 // declare declares for one channel at a time: after a wipe all consumers of a process come at once, and RabbitMQ 3.10 can be left

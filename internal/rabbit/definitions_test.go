@@ -48,7 +48,7 @@ func TestImportedDefinitionsAreWhatWeDeclare(t *testing.T) {
 	if response.StatusCode >= 300 {
 		t.Fatal(response.Status)
 	}
-	must(t, b.Declare(Topology()))
+	must(t, b.Declare(t.Context(), Topology()))
 }
 
 // vhostPart leaves out what an import into one vhost must not name.

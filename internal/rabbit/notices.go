@@ -46,15 +46,15 @@ func (b *Bus) Notices(ctx context.Context, lost func(), handle func(Notice)) err
 }
 
 func (b *Bus) listen(ctx context.Context, lost func(), handle func(Notice)) error {
-	ch, _, err := b.broker.consume.channel()
+	var notices <-chan amqp.Delivery
+	ch, _, err := b.broker.consume.channel(ctx, func(ch *amqp.Channel) (err error) {
+		notices, err = b.broker.noticeQueue(ch)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	defer ch.Close() //nolint:errcheck // it may be gone already
-	notices, err := b.broker.noticeQueue(ch)
-	if err != nil {
-		return err
-	}
 	if lost != nil {
 		lost()
 	}

@@ -35,14 +35,11 @@ type due struct {
 	settled func(error)
 }
 
-// Publisher opens a channel for at most window unsettled messages.
-func (b *Broker) Publisher(window int) (*Publisher, error) {
-	ch, conn, err := b.publish.channel()
+// Publisher opens a channel for at most window unsettled messages. ctx bounds the opening, not the publisher.
+func (b *Broker) Publisher(ctx context.Context, window int) (*Publisher, error) {
+	ch, conn, err := b.publish.channel(ctx, func(ch *amqp.Channel) error { return ch.Confirm(false) })
 	if err != nil {
 		return nil, err
-	}
-	if err := ch.Confirm(false); err != nil {
-		return nil, translate(err)
 	}
 	// Both listeners have room for all that can be in flight: the AMQP client drops a notification after 5 s of waiting.
 	p := &Publisher{

@@ -22,6 +22,7 @@
 package rabbit
 
 import (
+	"context"
 	"crypto/tls"
 	"sync"
 	"time"
@@ -81,20 +82,26 @@ func Open(cfg Config) (*Broker, error) {
 	return &Broker{cfg: cfg, publish: newLink(cfg, "publish"), consume: newLink(cfg, "consume")}, nil
 }
 
-// Ping dials if need be and reports whether the broker answers on both connections.
-func (b *Broker) Ping() error {
-	for _, l := range []*link{b.publish, b.consume} {
-		ch, _, err := l.channel()
-		if err != nil {
+// Ping dials if need be and reports whether the broker answers on both connections. Errors: ErrUnavailable, ErrLogin, ErrLost,
+// Timeout if ctx ended first; a dial that is under way goes on then.
+func (b *Broker) Ping(ctx context.Context) error {
+	for _, l := range b.links() {
+		if _, _, err := l.channel(ctx, (*amqp.Channel).Close); err != nil {
 			return err
 		}
-		_ = ch.Close() // the answer counted
 	}
 	return nil
 }
 
-// Close closes both connections; publishers and consumptions on them end with ErrLost.
+// Close closes both connections, and ends a dial that is under way; publishers and consumptions on them end with ErrLost, and so
+// does whoever waits for a connection.
 func (b *Broker) Close() {
-	b.publish.close()
-	b.consume.close()
+	for _, l := range b.links() {
+		l.close()
+	}
+	for _, l := range b.links() {
+		l.wait()
+	}
 }
+
+func (b *Broker) links() []*link { return []*link{b.publish, b.consume} }

@@ -72,15 +72,15 @@ func testLayout(args map[string]any) Layout {
 func TestTheWholeTopologyIsDeclaredAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	b := open(t, testenv.RabbitMQ(t))
-	must(t, b.Declare(Topology()))
-	must(t, b.Declare(Topology()))
+	must(t, b.Declare(t.Context(), Topology()))
+	must(t, b.Declare(t.Context(), Topology()))
 }
 
 func TestAQueueWithOtherArgumentsIsNamed(t *testing.T) {
 	t.Parallel()
 	b := open(t, testenv.RabbitMQ(t))
-	must(t, b.Declare(testLayout(map[string]any{"x-queue-type": "quorum", "x-max-length": int64(5)})))
-	err := b.Declare(testLayout(map[string]any{"x-queue-type": "quorum", "x-max-length": int64(6)}))
+	must(t, b.Declare(t.Context(), testLayout(map[string]any{"x-queue-type": "quorum", "x-max-length": int64(5)})))
+	err := b.Declare(t.Context(), testLayout(map[string]any{"x-queue-type": "quorum", "x-max-length": int64(6)}))
 	if !errors.Is(err, ErrTopology) {
 		t.Fatalf("got %v", err)
 	}
@@ -92,7 +92,7 @@ func TestAQueueWithOtherArgumentsIsNamed(t *testing.T) {
 	if got := b.Mismatch(); !errors.Is(got, ErrTopology) {
 		t.Errorf("readiness is not told: %v", got)
 	}
-	must(t, b.Declare(testLayout(map[string]any{"x-queue-type": "quorum", "x-max-length": int64(5)})))
+	must(t, b.Declare(t.Context(), testLayout(map[string]any{"x-queue-type": "quorum", "x-max-length": int64(5)})))
 	if got := b.Mismatch(); got != nil {
 		t.Errorf("after it was mended: %v", got)
 	}
@@ -103,7 +103,7 @@ func TestALoginThatIsRefusedSaysSoWithoutThePassword(t *testing.T) {
 	url := testenv.RabbitMQ(t)
 	at, scheme := strings.Index(url, "@"), strings.Index(url, "//")
 	b := open(t, url[:scheme+2]+"nobody:hunter2"+url[at:])
-	err := b.Ping()
+	err := b.Ping(t.Context())
 	if !errors.Is(err, ErrLogin) || strings.Contains(err.Error(), "hunter2") {
 		t.Fatalf("got %v", err)
 	}
@@ -116,8 +116,8 @@ func TestAPublisherTellsConfirmedReturnedAndRefusedApart(t *testing.T) {
 	t.Parallel()
 	ctx := soon(t)
 	b := open(t, testenv.RabbitMQ(t))
-	must(t, b.Declare(testLayout(map[string]any{"x-queue-type": "quorum", "x-max-length": int64(1), "x-overflow": "reject-publish"})))
-	p, err := b.Publisher(8)
+	must(t, b.Declare(t.Context(), testLayout(map[string]any{"x-queue-type": "quorum", "x-max-length": int64(1), "x-overflow": "reject-publish"})))
+	p, err := b.Publisher(t.Context(), 8)
 	must(t, err)
 	defer p.Close()
 	results := make(chan error, 1)
@@ -144,8 +144,8 @@ func TestPipelinedConfirmsSettleInOrderAndReturnsHitTheirOwn(t *testing.T) {
 	t.Parallel()
 	ctx := soon(t)
 	b := open(t, testenv.RabbitMQ(t))
-	must(t, b.Declare(testLayout(map[string]any{"x-queue-type": "quorum"})))
-	p, err := b.Publisher(64)
+	must(t, b.Declare(t.Context(), testLayout(map[string]any{"x-queue-type": "quorum"})))
+	p, err := b.Publisher(t.Context(), 64)
 	must(t, err)
 	defer p.Close()
 	const n = 2000
@@ -181,8 +181,8 @@ func TestWhatIsInFlightSettlesWhenTheConnectionDies(t *testing.T) {
 	t.Parallel()
 	ctx := soon(t)
 	b := open(t, testenv.RabbitMQ(t))
-	must(t, b.Declare(testLayout(map[string]any{"x-queue-type": "quorum"})))
-	p, err := b.Publisher(500)
+	must(t, b.Declare(t.Context(), testLayout(map[string]any{"x-queue-type": "quorum"})))
+	p, err := b.Publisher(t.Context(), 500)
 	must(t, err)
 	settled := make(chan error, 500)
 	for range 500 {
@@ -201,7 +201,7 @@ func TestWhatIsInFlightSettlesWhenTheConnectionDies(t *testing.T) {
 		t.Errorf("publishing on a dead publisher: %v", err)
 	}
 	p.Close()
-	if err := b.Ping(); err != nil {
+	if err := b.Ping(t.Context()); err != nil {
 		t.Errorf("the link is not dialled again: %v", err)
 	}
 }
@@ -210,8 +210,8 @@ func TestASilentBrokerIsGivenUp(t *testing.T) {
 	t.Parallel()
 	ctx := soon(t)
 	b := open(t, testenv.RabbitMQ(t), func(c *Config) { c.ConfirmTimeout = 50 * time.Millisecond })
-	must(t, b.Declare(testLayout(map[string]any{"x-queue-type": "quorum"})))
-	p, err := b.Publisher(4)
+	must(t, b.Declare(t.Context(), testLayout(map[string]any{"x-queue-type": "quorum"})))
+	p, err := b.Publisher(t.Context(), 4)
 	must(t, err)
 	defer p.Close()
 	p.slots <- struct{}{} // a message in flight of which the broker knows nothing
@@ -227,8 +227,8 @@ func TestASilentBrokerIsGivenUp(t *testing.T) {
 func TestABlockedConnectionHoldsPublishersUntilTheirContextEnds(t *testing.T) {
 	t.Parallel()
 	b := open(t, testenv.RabbitMQ(t))
-	must(t, b.Declare(testLayout(map[string]any{"x-queue-type": "quorum"})))
-	p, err := b.Publisher(4)
+	must(t, b.Declare(t.Context(), testLayout(map[string]any{"x-queue-type": "quorum"})))
+	p, err := b.Publisher(t.Context(), 4)
 	must(t, err)
 	defer p.Close()
 	p.conn.gate.set(true)

@@ -104,7 +104,7 @@ func (b *Bus) shift(ctx context.Context, c crew) error {
 	s := &shift{bus: b, crew: c, schedule: newSchedule(), finished: make(chan finished)}
 	defer s.close()
 	for level, queue := range c.queues {
-		consumption, err := b.broker.Consume(c.layout, queue, 2*c.concurrency)
+		consumption, err := b.broker.Consume(ctx, c.layout, queue, 2*c.concurrency)
 		if err != nil {
 			return err
 		}
