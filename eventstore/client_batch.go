@@ -143,7 +143,7 @@ func (b *batch) receive() {
 func (b *batch) ended(err error) {
 	switch header, unread := b.stream.Header(); {
 	case isUnavailable(err), isClosed(err):
-	case !errors.Is(err, errCredentials):
+	case !errors.Is(err, ErrCredentials):
 		b.s.owner.log.Error("event store ended the append stream", "error", err)
 	case header == nil && unread == nil:
 		b.end(err)

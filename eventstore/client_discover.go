@@ -80,7 +80,7 @@ func askGossip(ctx context.Context, target *esdb.Configuration, seed string) (st
 	defer conn.Close() //nolint:errcheck // nothing was written over it
 	info, err := gossip.NewGossipClient(conn).Read(ctx, &shared.Empty{})
 	if err != nil {
-		return "", wrap(err, ErrUnavailable)
+		return "", away(ctx, target, seed, err)
 	}
 	members := slices.DeleteFunc(info.GetMembers(), func(m *gossip.MemberInfo) bool { return !m.GetIsAlive() || rank(target, m) < 0 })
 	if len(members) == 0 {
@@ -122,26 +122,22 @@ func probe(ctx context.Context, target *esdb.Configuration, address string) (nod
 	case codes.Unimplemented, codes.NotFound: // a server of before 21.10
 	case codes.Unauthenticated, codes.PermissionDenied:
 		_ = conn.Close() // nothing was written over it
-		return node{}, wrap(err, errCredentials)
+		return node{}, wrap(refused(address, err), ErrCredentials)
 	default:
 		_ = conn.Close() // nothing was written over it
-		return node{}, wrap(err, ErrUnavailable)
+		return node{}, away(ctx, target, address, err)
 	}
 	return n, nil
 }
 
 // dial prepares a connection as the official client does, with tracing. It does not connect yet.
 func dial(target *esdb.Configuration, address string) (*grpc.ClientConn, error) {
+	conf, err := tlsOf(target)
+	if err != nil {
+		return nil, err
+	}
 	security := insecure.NewCredentials()
-	if !target.DisableTLS {
-		conf := &tls.Config{RootCAs: target.RootCAs, InsecureSkipVerify: target.SkipCertificateVerification, MinVersion: tls.VersionTLS12} // tlsVerifyCert=false is the operator's own words
-		if target.UserCertFile != "" {
-			pair, err := tls.LoadX509KeyPair(target.UserCertFile, target.UserKeyFile)
-			if err != nil {
-				return nil, fault.Wrap(err, fault.Invalid, "STORE_CERTIFICATE", "the client certificate for the event store can't be read")
-			}
-			conf.Certificates = []tls.Certificate{pair}
-		}
+	if conf != nil {
 		security = credentials.NewTLS(conf)
 	}
 	options := []grpc.DialOption{
@@ -165,6 +161,22 @@ func dial(target *esdb.Configuration, address string) (*grpc.ClientConn, error) 
 		return nil, fault.Wrap(err, fault.Invalid, "STORE_URL_MALFORMED", "the event store's address can't be used")
 	}
 	return conn, nil
+}
+
+// tlsOf returns what the target says of TLS, nil for none.
+func tlsOf(target *esdb.Configuration) (*tls.Config, error) {
+	if target.DisableTLS {
+		return nil, nil //nolint:nilnil // no TLS is an answer, and tls.Config has no value for it
+	}
+	conf := &tls.Config{RootCAs: target.RootCAs, InsecureSkipVerify: target.SkipCertificateVerification, MinVersion: tls.VersionTLS12} // tlsVerifyCert=false is the operator's own words
+	if target.UserCertFile != "" {
+		pair, err := tls.LoadX509KeyPair(target.UserCertFile, target.UserKeyFile)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.Invalid, "STORE_CERTIFICATE", "the client certificate for the event store can't be read")
+		}
+		conf.Certificates = []tls.Certificate{pair}
+	}
+	return conf, nil
 }
 
 // basicAuth is "user:password", sent with every call over TLS only.

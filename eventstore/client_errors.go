@@ -14,7 +14,9 @@ import (
 )
 
 var (
-	errCredentials = fault.New(fault.Internal, "STORE_CREDENTIALS", "the event store refuses this process's credentials or rights; see user and password in ANNAL_EVENTSTORE_URL, and the user's roles")
+	// ErrCredentials: the store doesn't take this process's user or password, or the user lacks a role. It is Internal, since no
+	// caller can mend it; its cause is a reach.Error for operators.
+	ErrCredentials = fault.New(fault.Internal, "STORE_CREDENTIALS", "the event store refuses this process's credentials or rights; see user and password in ANNAL_EVENTSTORE_URL, and the user's roles")
 	errExhausted   = fault.New(fault.Exhausted, "STORE_EXHAUSTED", "the event store has no room for this; free some space or try again later")
 	errRefused     = fault.New(fault.Internal, "STORE_REFUSED", "the event store answered with an error that should not happen")
 )
@@ -45,11 +47,15 @@ func (s *session) fault(ctx context.Context, err error) error {
 	if errors.Is(err, io.EOF) { // the stream ended while we were sending
 		return wrap(err, ErrUnavailable)
 	}
+	f := statusFault(status.Code(cause(err)))
 	var official *esdb.Error
 	if errors.As(err, &official) && official.Code() != esdb.ErrorCodeUnknown {
-		return wrap(err, officialFault(official.Code()))
+		f = officialFault(official.Code())
 	}
-	return wrap(err, statusFault(status.Code(cause(err))))
+	if f == ErrCredentials {
+		err = refused(s.address, err)
+	}
+	return wrap(err, f)
 }
 
 // cause returns the innermost error that knows a gRPC status.
@@ -75,7 +81,7 @@ func officialFault(code esdb.ErrorCode) *fault.Error {
 	case esdb.ErrorCodeDeadlineExceeded, esdb.ErrorAborted:
 		return ErrTimeout
 	case esdb.ErrorCodeUnauthenticated, esdb.ErrorCodeAccessDenied:
-		return errCredentials
+		return ErrCredentials
 	}
 	return errRefused
 }
@@ -87,7 +93,7 @@ func statusFault(code codes.Code) *fault.Error {
 	case codes.DeadlineExceeded, codes.Aborted:
 		return ErrTimeout
 	case codes.Unauthenticated, codes.PermissionDenied:
-		return errCredentials
+		return ErrCredentials
 	case codes.ResourceExhausted:
 		return errExhausted
 	}

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/internal/reach"
 )
 
 // A session is one healthy connection to the store: the official client, and beside it a connection of our own over
@@ -34,7 +36,8 @@ type session struct {
 	owner    *Client
 	official *esdb.Client
 	direct   *grpc.ClientConn
-	batches  bool // the store offers BatchAppend, and it is wanted
+	address  string // of the member
+	batches  bool   // the store offers BatchAppend, and it is wanted
 	identity atomic.Pointer[StoreID]
 
 	ctx    context.Context // ends when the session is retired, the cause says why
@@ -53,7 +56,7 @@ type link struct {
 	attempt   *attempt  // the one under way, nil if none
 	downSince time.Time // of the first failure since the last session
 	retryAt   time.Time // until then calls are refused with lastErr
-	lastErr   error
+	lastErr   error     // what the newest attempt met, nil since there is a session
 }
 
 type attempt struct {
@@ -81,8 +84,22 @@ func (c *Client) session(ctx context.Context) (*session, error) {
 	case <-a.done:
 		return a.session, a.err
 	case <-ctx.Done():
-		return nil, contextFault(ctx)
+		return nil, c.notYet(ctx)
 	}
+}
+
+// notYet is the fault of a caller whose time is over before the store was found. Its cause says what the attempts so far met.
+func (c *Client) notYet(ctx context.Context) error {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	met := (*reach.Error)(nil)
+	if !errors.As(c.link.lastErr, &met) {
+		met = reach.New(c.target.Address, setting, "no answer yet", nil)
+		if len(c.target.GossipSeeds) > 0 {
+			met.Address = c.target.GossipSeeds[0].String()
+		}
+	}
+	return fmt.Errorf("%w: %w", contextFault(ctx), met)
 }
 
 func (c *Client) joinAttempt() (*attempt, error) {
@@ -137,7 +154,7 @@ func (c *Client) settle(a *attempt, s *session, err error) bool {
 		if !c.link.downSince.IsZero() {
 			c.log.Info("event store is back", "away", time.Since(c.link.downSince).Round(time.Millisecond))
 		}
-		c.link.downSince, c.link.retryAt = time.Time{}, time.Time{}
+		c.link.downSince, c.link.retryAt, c.link.lastErr = time.Time{}, time.Time{}, nil
 		a.session = s
 		c.current.Store(s)
 	default:
@@ -146,10 +163,11 @@ func (c *Client) settle(a *attempt, s *session, err error) bool {
 			c.link.downSince = now
 			c.log.Warn("event store is away", "error", err)
 		}
-		if now.Sub(c.link.downSince) < c.cfg.Patience && !errors.Is(err, errCredentials) { // it is there, and waiting changes no password
+		c.link.lastErr = err
+		if now.Sub(c.link.downSince) < c.cfg.Patience && !errors.Is(err, ErrCredentials) { // it is there, and waiting changes no password
 			return false
 		}
-		a.err, c.link.lastErr = err, err
+		a.err = err
 		c.link.retryAt = now.Add(jitter(500 * time.Millisecond))
 	}
 	c.link.attempt = nil
@@ -171,7 +189,7 @@ func (c *Client) connect(parent context.Context) (*session, error) {
 		_ = node.conn.Close() // nothing was written over it
 		return nil, fault.Wrap(err, fault.Invalid, "STORE_URL_MALFORMED", "the event store's settings contradict each other")
 	}
-	s := &session{owner: c, official: official, direct: node.conn}
+	s := &session{owner: c, official: official, direct: node.conn, address: node.address}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	c.tasks.Go(s.closeWhenRetired)
 	if err := s.open(node); err != nil {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/annalhq/annal/commands"
 	"github.com/annalhq/annal/eventstore"
 	"github.com/annalhq/annal/internal/fault"
 	"github.com/annalhq/annal/internal/postgres"
 	"github.com/annalhq/annal/internal/rabbit"
+	"github.com/annalhq/annal/internal/reach"
 	"github.com/annalhq/annal/internal/run"
 	"github.com/annalhq/annal/internal/vault"
 	"github.com/annalhq/annal/projections"
@@ -40,9 +42,19 @@ func (d *Daemon) store() (*eventstore.Client, error) {
 	d.closers = append(d.closers, func(context.Context) error { return client.Close() })
 	d.checks = append(d.checks, run.Check{Name: "eventstore", Probe: func(ctx context.Context) error {
 		_, err := client.Head(ctx)
-		return err
+		return told("the event store", err)
 	}})
 	return client, nil
+}
+
+// told makes of a fault whose cause says where and why a peer was not reached one that says so to whoever asks for readiness: an
+// operator. The fault itself does not, since users of the API read it too.
+func told(peer string, err error) error {
+	var why *reach.Error
+	if !errors.As(err, &why) {
+		return err
+	}
+	return fault.Newf(fault.Unavailable, fault.CodeOf(err), "%s at %s (%s)", peer, why, fault.CodeOf(err))
 }
 
 // rabbit returns the process's connections to RabbitMQ; they too are opened when first used.

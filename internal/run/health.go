@@ -49,7 +49,7 @@ func NewHealth(checks ...Check) *Health { return &Health{checks: checks} }
 func (h *Health) Drain() { h.draining.Store(true) }
 
 // Register adds /livez, /readyz and the alias /healthz to mux. ?verbose tells every check; a failed one is told by the
-// message of its fault, never by its cause, which may name hosts.
+// message of its fault, never by its cause; a probe that wants hosts told puts them into the message.
 func (h *Health) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", h.ready)
