@@ -11,8 +11,8 @@ import (
 func TestABrokerThatIsAwayIsToldAndClaimedNothingOf(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	cfg := settings(t)
-	cfg.RabbitMQURL = "amqp://annal:hunter2@" + address(t) + "/"
+	cfg, away := settings(t), address(t)
+	cfg.RabbitMQURL = "amqp://annal:hunter2@" + away + "/"
 	d, err := New(ctx, cfg, "eventstore,relay", io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -20,7 +20,8 @@ func TestABrokerThatIsAwayIsToldAndClaimedNothingOf(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
 	code, text := get(t, "http://"+d.HTTPAddr()+"/readyz?verbose")
-	if code != 200 || !strings.Contains(text, "[~]rabbitmq degraded: the broker does not answer") || strings.Contains(text, "[+]rabbitmq") || strings.Contains(text, "hunter2") {
+	if code != 200 || !strings.Contains(text, "[~]rabbitmq degraded: the broker at "+away+": connection refused, since 2") ||
+		!strings.Contains(text, "; see ANNAL_RABBITMQ_URL (BROKER_UNAVAILABLE)") || strings.Contains(text, "[+]rabbitmq") || strings.Contains(text, "hunter2") {
 		t.Errorf("readyz: %d %s", code, text)
 	}
 	stop()

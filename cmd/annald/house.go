@@ -86,7 +86,7 @@ func askBroker(ctx context.Context, broker *rabbit.Broker) error {
 	if err := broker.Mismatch(); err != nil {
 		return err
 	}
-	return run.Degraded(broker.Ping(ctx))
+	return run.Degraded(told("the broker", broker.Ping(ctx)))
 }
 
 // keys returns the vault of personal keys, migrated.

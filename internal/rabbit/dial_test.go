@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/annalhq/annal/internal/fault"
+	"github.com/annalhq/annal/internal/reach"
+	"github.com/annalhq/annal/internal/testenv"
 )
 
 // mute listens, accepts and never says a word of AMQP. Each connection that it took is told.
@@ -64,6 +69,45 @@ func TestAProbeOfAMuteBrokerEndsWithItsContext(t *testing.T) {
 	<-taken
 	if n := len(taken); n != 0 {
 		t.Errorf("%d dials more than one were begun", n)
+	}
+}
+
+// An outage has one beginning and the newest reason, and is over with the next connection.
+func TestAnOutageIsToldSinceWhenAndWhy(t *testing.T) {
+	t.Parallel()
+	why := func(err error) *reach.Error {
+		t.Helper()
+		var why *reach.Error
+		if !errors.As(err, &why) || strings.Contains(err.Error(), "hunter2") {
+			t.Fatalf("got %v", err)
+		}
+		return why
+	}
+	url, _ := mute(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if w := why(patient(t, url).Ping(ctx)); w.Reason != "no answer yet" || w.Since.IsZero() {
+		t.Errorf("while the first dial is under way: %v", w)
+	}
+	b := open(t, testenv.RabbitMQ(t))
+	must(t, b.Ping(t.Context()))
+	ended := b.publish.conn.amqp.NotifyClose(make(chan *amqp.Error, 1))
+	b.publish.conn.abort()
+	<-ended
+	b.publish.mu.Lock()
+	b.publish.cfg.URL = "amqp://annal:hunter2@127.0.0.1:1/"
+	b.publish.mu.Unlock()
+	first := why(b.Ping(t.Context()))
+	second := why(b.Ping(t.Context()))
+	if first.Reason != "connection refused" || first.Since.IsZero() || !first.Since.Equal(second.Since) || first.Address != "127.0.0.1:1" {
+		t.Errorf("%v, then %v", first, second)
+	}
+	b.publish.mu.Lock()
+	b.publish.cfg.URL = testenv.RabbitMQ(t)
+	b.publish.mu.Unlock()
+	must(t, b.Ping(t.Context()))
+	if b.publish.outage.why != nil {
+		t.Errorf("it is back, and still %v", b.publish.outage.why)
 	}
 }
 

@@ -27,6 +27,7 @@ type link struct {
 	conn    *connection
 	dialled *dialling // the one under way, nil if none
 	closed  bool
+	outage  outage
 }
 
 // A connection is one life of a link.
@@ -38,9 +39,10 @@ type connection struct {
 
 // A dialling is one attempt to connect.
 type dialling struct {
-	done chan struct{} // closed when conn and err are set
-	conn *connection
-	err  error
+	done  chan struct{} // closed when conn and err are set
+	began time.Time
+	conn  *connection
+	err   error
 }
 
 func newLink(cfg Config, purpose string) *link {
@@ -126,6 +128,7 @@ func (l *link) join() *dialling {
 	case l.dialled != nil:
 		return l.dialled
 	default:
+		d.began = time.Now()
 		l.dialled = d
 		l.tasks.Go(func() { l.dialFor(d) })
 		return d
@@ -146,10 +149,14 @@ func (l *link) dialFor(d *dialling) {
 	case l.closed:
 		d.err = ErrLost // the dial's error is but the echo of closing
 	case err != nil:
-		d.err = err
+		d.err = l.outage.failed(d.began, l.address(), err)
 	default:
-		l.conn, d.conn = conn, conn
-		go conn.gate.follow(conn.amqp.NotifyBlocked(make(chan amqp.Blocking, 1))) // ends when the connection does
+		l.conn, d.conn, l.outage = conn, conn, outage{}
+		blockings, ended := conn.amqp.NotifyBlocked(make(chan amqp.Blocking, 1)), conn.amqp.NotifyClose(make(chan *amqp.Error, 1))
+		go func() { // ends when the connection does
+			conn.gate.follow(blockings)
+			l.lost(conn, <-ended)
+		}()
 	}
 	l.dialled = nil
 	close(d.done)
@@ -177,7 +184,7 @@ func (l *link) connect() (*connection, error) {
 		if c.raw != nil {
 			c.abort() // the AMQP client leaves the socket open after a handshake that failed
 		}
-		return nil, translate(err)
+		return nil, err
 	}
 	c.amqp = conn
 	return c, nil

@@ -83,11 +83,12 @@ func Open(cfg Config) (*Broker, error) {
 }
 
 // Ping dials if need be and reports whether the broker answers on both connections. Errors: ErrUnavailable, ErrLogin, ErrLost,
-// Timeout if ctx ended first; a dial that is under way goes on then.
+// Timeout if ctx ended first; a dial that is under way goes on then. Where the broker is away, the cause is a reach.Error that says
+// since when and why.
 func (b *Broker) Ping(ctx context.Context) error {
 	for _, l := range b.links() {
 		if _, _, err := l.channel(ctx, (*amqp.Channel).Close); err != nil {
-			return err
+			return l.explain(err)
 		}
 	}
 	return nil
