@@ -168,6 +168,9 @@ func (c *Consumer) round(ctx context.Context, caughtUp func()) error {
 // liveOrFollow consumes the queue; while the broker is away it follows the store.
 func (c *Consumer) liveOrFollow(ctx context.Context, w *worker) error {
 	deliveries, err := c.consume(ctx)
+	if err != nil && ctx.Err() != nil {
+		return err // draining: the broker may well be there
+	}
 	if err != nil {
 		c.cfg.Logger.WarnContext(ctx, "feed follows the store while the broker is away", "feed", c.cfg.Name, "error", err)
 		if deliveries, err = w.followUntilBroker(ctx); err != nil {
