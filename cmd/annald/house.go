@@ -23,6 +23,7 @@ type house struct {
 	vault    *vault.Vault
 	handlers *commands.Handlers
 	models   []projections.Projection // prepared
+	lagTold  bool                     // readiness has the read models' lines
 }
 
 // store returns the process's connection to the event store. It is lazy: the store may come up later.

@@ -31,7 +31,8 @@ func (d *Daemon) schema(ctx context.Context, s postgres.Service, schema postgres
 	return d.pool(ctx, s, postgres.Config{Schema: schema.Name})
 }
 
-// readModels leaves the read models' tables and views ready and returns the service's pool to them.
+// readModels leaves the read models' tables and views ready and returns the service's pool to them. Readiness is told how far they are.
+// REQUIRES: the store is open.
 func (d *Daemon) readModels(ctx context.Context, s postgres.Service) ([]projections.Projection, *pgxpool.Pool, error) {
 	if d.house.models == nil && d.cfg.PostgresURL != "" {
 		all, err := makeReadModels(ctx, d.cfg)
@@ -42,14 +43,22 @@ func (d *Daemon) readModels(ctx context.Context, s postgres.Service) ([]projecti
 	}
 	// No projection's transaction of the API writes: what would is a mistake.
 	pool, err := d.pool(ctx, s, postgres.Config{ReadOnly: s == postgres.Queries})
-	if err != nil || d.house.models != nil {
-		return d.house.models, pool, err
-	}
-	d.house.models, err = projections.All(projections.Settings{Location: d.cfg.Location()})
 	if err != nil {
 		return nil, nil, err
 	}
-	return d.house.models, pool, projections.Prepared(ctx, pool, d.house.models)
+	if d.house.models == nil {
+		if d.house.models, err = projections.All(projections.Settings{Location: d.cfg.Location()}); err != nil {
+			return nil, nil, err
+		}
+		if err := projections.Prepared(ctx, pool, d.house.models); err != nil {
+			return nil, nil, err
+		}
+	}
+	if !d.house.lagTold {
+		d.house.lagTold = true
+		d.tellLag(pool, d.house.models)
+	}
+	return d.house.models, pool, nil
 }
 
 // makeReadModels makes the tables, views and rights with the owner's login.

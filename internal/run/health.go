@@ -17,7 +17,19 @@ import (
 type Check struct {
 	Name     string
 	Probe    func(ctx context.Context) error
-	Optional bool // without it the process works, slower: it is told as degraded and does not make /readyz say no
+	Report   func(ctx context.Context) (string, error) // in place of Probe, for a check that has something to tell when all is well
+	Optional bool                                      // without it the process works, slower: it is told as degraded and does not make /readyz say no
+}
+
+// ask returns what stands behind ok.
+func (c Check) ask(ctx context.Context) (said string, err error) {
+	if c.Report == nil {
+		return "", c.Probe(ctx)
+	}
+	if said, err = c.Report(ctx); said != "" {
+		said = ": " + said
+	}
+	return said, err
 }
 
 // Degraded marks what a probe found as no reason to send callers away, for a check whose other findings are one.
@@ -76,7 +88,7 @@ func (h *Health) probe(ctx context.Context) (failed bool, lines []string) {
 	var wg sync.WaitGroup
 	for i, c := range h.checks {
 		wg.Go(func() {
-			err := c.Probe(ctx)
+			said, err := c.ask(ctx)
 			if err != nil && (c.Optional || errors.As(err, &degraded{})) {
 				lines[i] = fmt.Sprintf("[~]%s degraded: %s\n", c.Name, fault.MessageOf(err))
 				return
@@ -86,7 +98,7 @@ func (h *Health) probe(ctx context.Context) (failed bool, lines []string) {
 				lines[i] = fmt.Sprintf("[-]%s %s\n", c.Name, fault.MessageOf(err))
 				return
 			}
-			lines[i] = fmt.Sprintf("[+]%s ok\n", c.Name)
+			lines[i] = fmt.Sprintf("[+]%s ok%s\n", c.Name, said)
 		})
 	}
 	wg.Wait()
