@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -125,7 +126,7 @@ func (l *lag) categories() []eventstore.Category {
 func (p page) behind(m projections.Projection, now time.Time) (string, error) {
 	s, known := p.standings[m.Name()]
 	if !known || s.Status != "running" {
-		return "", fault.Newf(fault.Unavailable, "READ_MODEL_STOPPED", "it does not run (%s), and is not counted", cmpStatus(s.Status))
+		return "", fault.Newf(fault.Unavailable, "READ_MODEL_STOPPED", "it does not run (%s), and is not counted", cmp.Or(s.Status, "not prepared"))
 	}
 	count, oldest := 0, now
 	for _, r := range p.events {
@@ -148,11 +149,4 @@ func (p page) behind(m projections.Projection, now time.Time) (string, error) {
 		return "", fault.Newf(fault.Unavailable, "READ_MODEL_BEHIND", "%s, the oldest for %v", text, age.Truncate(time.Second))
 	}
 	return text, nil
-}
-
-func cmpStatus(s string) string {
-	if s == "" {
-		return "not prepared"
-	}
-	return s
 }

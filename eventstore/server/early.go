@@ -14,7 +14,7 @@ import (
 const (
 	doorstep  = 250 * time.Millisecond // for a client on a busy machine to send what it has, as far as the window of a call goes
 	atTheDoor = 64                     // strangers who are kept waiting at once, each with a window of memory; others are told at once
-	outpour   = 4                      // times the largest append are thrown away before the answer is given all the same
+	outpour   = 64 << 20               // bytes that are thrown away before the answer is given all the same
 	outpourIn = 5 * time.Second
 )
 
@@ -42,7 +42,7 @@ func (s *Server) outpoured(in streams.Streams_AppendServer) {
 	ended := make(chan struct{})
 	go func() { // ends with the call, if not before
 		defer close(ended)
-		for size := 0; size < outpour*s.cfg.MaxAppend; {
+		for size := 0; size < outpour; {
 			m, err := in.Recv()
 			if err != nil {
 				return

@@ -56,7 +56,7 @@ func TestAClientThatNeverEndsARefusedAppendIsAnswered(t *testing.T) {
 		err = in.Send(proposing("Placed", pad))
 	}
 	if sent == 1000 {
-		t.Error("a thousand times the largest append was taken")
+		t.Error("a gigabyte was taken")
 	}
 	if err := in.RecvMsg(&streams.AppendResp{}); status.Code(err) != codes.PermissionDenied {
 		t.Error(err)
