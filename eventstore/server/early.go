@@ -14,8 +14,11 @@ import (
 const (
 	doorstep  = 250 * time.Millisecond // for a client on a busy machine to send what it has, as far as the window of a call goes
 	atTheDoor = 64                     // strangers who are kept waiting at once, each with a window of memory; others are told at once
-	outpour   = 64 << 20               // bytes that are thrown away before the answer is given all the same
-	outpourIn = 5 * time.Second
+
+	// What is thrown away of a refused append, and how long its client may pause and take, before it is answered all the same.
+	outpour      = 64 << 20 // bytes
+	outpourPause = 5 * time.Second
+	outpourIn    = 30 * time.Second
 )
 
 const appendMethod = streamsCalls + "Append"
@@ -37,24 +40,42 @@ func (g *gate) hold(ctx context.Context, method string) {
 	}
 }
 
-// outpoured returns when the client has sent what is left of a refused append, has sent far too much, or takes too long.
+// outpoured returns when the client has sent what is left of a refused append, has sent far too much, or has paused or gone on for too long.
 func (s *Server) outpoured(in streams.Streams_AppendServer) {
-	ended := make(chan struct{})
+	ctx, came := in.Context(), make(chan int)
 	go func() { // ends with the call, if not before
-		defer close(ended)
-		for size := 0; size < outpour; {
+		defer close(came)
+		for {
 			m, err := in.Recv()
 			if err != nil {
 				return
 			}
-			size += proto.Size(m) + eventOverhead
+			select {
+			case came <- proto.Size(m) + eventOverhead:
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
-	timer := time.NewTimer(outpourIn)
-	defer timer.Stop()
-	select {
-	case <-ended:
-	case <-timer.C:
-	case <-in.Context().Done():
+	pause, whole := time.NewTimer(outpourPause), time.NewTimer(outpourIn)
+	defer pause.Stop()
+	defer whole.Stop()
+	for size := 0; size < outpour; {
+		select {
+		case n, more := <-came:
+			if !more {
+				return
+			}
+			size += n
+			pause.Reset(outpourPause)
+		case <-pause.C:
+			return
+		case <-whole.C:
+			return
+		case <-s.stopping:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }

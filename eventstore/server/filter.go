@@ -109,6 +109,9 @@ func (f *filter) matches(r *engine.Record) (ok bool, err error) {
 	return ok, nil
 }
 
+// slow reports whether a match may take long, matchTimeout at most: whoever matches many names looks up in between.
+func (f *filter) slow() bool { return f != nil && f.regex != nil }
+
 // hidden reports whether r is never shown in $all: the housekeeping of groups that read $all would feed itself.
 func hidden(r *engine.Record) bool {
 	if len(r.Stream) == 0 || r.Stream[0] != '$' {

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/annalhq/annal/eventstore/engine"
 	"github.com/annalhq/annal/eventstore/server/groups"
@@ -61,7 +62,11 @@ func (s *groupSource) read(n int) (seen []sighting, end bool, err error) {
 	return seen, page.End, nil
 }
 
+// matchingAtOnce bounds what a slow filter may take of the group's goroutine before it looks up again.
+const matchingAtOnce = 100 * time.Millisecond
+
 func (s *groupSource) readAll(n int) (seen []sighting, end bool, err error) {
+	began := time.Now()
 	page, err := s.db.ReadAll(engine.Position(s.next), engine.Forwards, n)
 	if err != nil {
 		return nil, false, err
@@ -84,6 +89,10 @@ func (s *groupSource) readAll(n int) (seen []sighting, end bool, err error) {
 			}
 		}
 		seen = append(seen, sighting{ref: ref, record: r, matches: match, counts: true})
+		if s.filter.slow() && time.Since(began) > matchingAtOnce {
+			s.next = uint64(r.Position) + 1
+			return seen, false, nil
+		}
 	}
 	s.next = max(s.next, uint64(page.Next))
 	return seen, page.End, nil

@@ -99,6 +99,11 @@ func (c *call) shows(r *engine.Record) (bool, error) {
 	if hidden(r) {
 		return false, nil
 	}
+	if c.q.filter.slow() {
+		if err := c.going(); err != nil {
+			return false, err
+		}
+	}
 	return c.q.filter.matches(r)
 }
 

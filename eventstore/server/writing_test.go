@@ -236,7 +236,7 @@ func TestTrailers(t *testing.T) {
 	}
 }
 
-func TestAnAppendThatIsTooLargeIsRefusedAtOnce(t *testing.T) {
+func TestAnAppendThatIsTooLargeIsRefusedToWhoNeverEndsIt(t *testing.T) {
 	w := onTheWire(t)
 	in, err := w.c.Append(within(t))
 	if err != nil {
