@@ -95,7 +95,8 @@ func printVerified(c *cobra.Command, v engine.Verified) error {
 func storeBackup(t *tool) *cobra.Command {
 	c := &cobra.Command{Use: "backup NAME", Short: "back the store up, or add to a backup what was appended since",
 		Long: `Writes a backup below ANNAL_EVENTSTORE_BACKUPS while the store works. It has its name when it is complete. With --tail it adds to a backup that
-is there what was appended since. On the store's own disk a backup is made of hard links: copy it to another machine.`,
+is there what was appended since. On the store's own disk a backup is made of hard links: copy it to another machine. Damage is copied as well: run "annal store verify NAME" before
+you delete an older backup.`,
 		Example: "  annal store backup nightly-2026-11-25\n  annal store backup nightly-2026-11-25 --tail", Args: exactly(1, "one name")}
 	tail := c.Flags().Bool("tail", false, "add to this backup what was appended since")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -127,7 +128,7 @@ run afterwards; docs/eventstore-operations.md says what to do with them.`,
 		Args:    exactly(1, "one backup")}
 	to := c.Flags().Uint64("to", 0, "the last position wanted (default the backup's last)")
 	dir := c.Flags().String("dir", "", "where to (default ANNAL_EVENTSTORE_DIR)")
-	dry := c.Flags().Bool("dry-run", false, "check the backup and the directory, write nothing")
+	dry := c.Flags().Bool("dry-run", false, "compare the backup with its checksums and look at the directory, write nothing")
 	yes := c.Flags().Bool("yes", false, "don't ask")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		cfg, err := t.config()

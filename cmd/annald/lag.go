@@ -122,7 +122,7 @@ func (l *lag) categories() []eventstore.Category {
 	return slices.Compact(slices.Sorted(slices.Values(all)))
 }
 
-// behind says how far m is. Fault: READ_MODEL_BEHIND, READ_MODEL_STOPPED.
+// behind says how far m is. Faults: READ_MODEL_BEHIND, READ_MODEL_STOPPED, READ_MODEL_UNSEEN.
 func (p page) behind(m projections.Projection, now time.Time) (string, error) {
 	s, known := p.standings[m.Name()]
 	if !known || s.Status != "running" {
@@ -141,7 +141,7 @@ func (p page) behind(m projections.Projection, now time.Time) (string, error) {
 	case count > lagPage:
 		text = "more than 1,000 events behind"
 	case p.full && count == 0:
-		text = "not counted, another read model is more than 1,000 events behind"
+		return "", fault.New(fault.Unavailable, "READ_MODEL_UNSEEN", "not counted yet, another read model is more than 1,000 events behind")
 	case p.full:
 		text = fmt.Sprintf("at least %d events behind", count)
 	}

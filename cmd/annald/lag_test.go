@@ -58,7 +58,7 @@ func TestAPageSaysNoMoreThanItSaw(t *testing.T) {
 		{0, "running", seen(lagPage, time.Second), "1000 events behind", ""},
 		{0, "running", seen(lagPage+1, time.Second), "more than 1,000 events behind", ""},
 		{1, "running", seen(lagPage+1, time.Second), "at least 1000 events behind", ""},
-		{lagPage + 1, "running", seen(lagPage+1, time.Second), "not counted", ""},
+		{lagPage + 1, "running", seen(lagPage+1, time.Second), "not counted yet", "READ_MODEL_UNSEEN"},
 		{5, "running", seen(7, 11*time.Second), "2 events behind, the oldest for 11s", "READ_MODEL_BEHIND"},
 		{7, "running", seen(7, 11*time.Second), "0 events behind", ""},
 		{0, "paused", seen(7, time.Second), "(paused)", "READ_MODEL_STOPPED"},

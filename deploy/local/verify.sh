@@ -12,6 +12,13 @@ if [ -n "$unformatted" ]; then
 	status=1
 fi
 
+# A program that was built in passing and added with everything else stays in the history of every clone.
+large=$(git ls-files | while IFS= read -r f; do if [ -f "$f" ] && [ "$(wc -c <"$f")" -gt 2097152 ]; then echo "$f"; fi; done)
+if [ -n "$large" ]; then
+	printf 'over 2 MiB, and so not for git:\n%s\n' "$large"
+	status=1
+fi
+
 echo 'vetting every package (with a cold build cache that takes minutes)'
 go vet ./... || status=1
 

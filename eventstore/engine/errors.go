@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -59,17 +60,32 @@ func readFault(err error) error {
 		return nil
 	}
 	if pebble.IsCorruptionError(err) {
-		return fault.Wrap(err, fault.Internal, ErrCorrupt.Code, ErrCorrupt.Message)
+		return damagedFile(err)
 	}
 	return fault.Wrap(err, fault.Internal, "STORE_READ", "the event store can't read its files")
 }
+
+// damagedFile is ErrCorrupt because of what Pebble says of a file.
+func damagedFile(err error) error {
+	return fault.Wrap(firstLine{err}, ErrCorrupt.Kind, ErrCorrupt.Code, ErrCorrupt.Message)
+}
+
+// firstLine is an error of Pebble without the lines about itself.
+type firstLine struct{ error }
+
+func (f firstLine) Error() string {
+	said, _, _ := strings.Cut(f.error.Error(), "\n")
+	return said
+}
+
+func (f firstLine) Unwrap() error { return f.error }
 
 func openFault(err error) error {
 	switch text := err.Error(); {
 	case strings.Contains(text, "lock held by current process"), strings.Contains(text, "resource temporarily unavailable"):
 		return fault.Wrap(err, ErrLocked.Kind, ErrLocked.Code, ErrLocked.Message)
-	case pebble.IsCorruptionError(err):
-		return fault.Wrap(err, ErrCorrupt.Kind, ErrCorrupt.Code, ErrCorrupt.Message)
+	case pebble.IsCorruptionError(err), errors.Is(err, fs.ErrNotExist), strings.Contains(text, "object size mismatch"):
+		return damagedFile(err) // also a table that is gone or cut: Pebble does not call that corruption
 	case diskFull(err):
 		return fault.Wrap(err, ErrDiskFull.Kind, ErrDiskFull.Code, ErrDiskFull.Message)
 	}

@@ -46,7 +46,7 @@ func (db *DB) Verify(ctx context.Context, progress func(done, of Position)) (Ver
 	if err == nil {
 		err = db.pebble.CheckLevels(nil)
 		if err != nil {
-			err = fault.Wrap(err, ErrCorrupt.Kind, ErrCorrupt.Code, "the event store is damaged: its tables are out of order")
+			err = fault.Wrap(firstLine{err}, ErrCorrupt.Kind, ErrCorrupt.Code, "the event store is damaged: its tables are out of order")
 		}
 	}
 	err = errors.Join(err, snapshot.Close())
