@@ -19,6 +19,11 @@ import (
 
 var orders = aggregate[order.State, order.Event]{category: eventstore.Order, evolve: order.Evolve}
 
+// OrderID returns the id of the order that p's PlaceOrder with this idempotency key places, or placed.
+func OrderID(p auth.Principal, key string) order.ID {
+	return order.ID(deriveID("order", eventstore.CommandID(string(p.Kind), p.ID, "PlaceOrder", key).String()))
+}
+
 // PlaceOrder places an order for a customer, or for a guest.
 type PlaceOrder struct {
 	Meta
@@ -84,8 +89,7 @@ func (h *Handlers) PlaceOrder(ctx context.Context, p auth.Principal, c PlaceOrde
 		if c.IdempotencyKey == "" {
 			c.IdempotencyKey = nuid.Next()
 		}
-		id := eventstore.CommandID(string(p.Kind), p.ID, "PlaceOrder", c.IdempotencyKey)
-		subject = guestOf(order.ID(deriveID("order", id.String())))
+		subject = guestOf(OrderID(p, c.IdempotencyKey))
 	}
 	input := c
 	input.Meta = Meta{}

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/annalhq/annal/aggregates/order"
+	"github.com/annalhq/annal/commands"
 )
 
 // Plan is what an import sends, in the order of the file.
@@ -44,6 +47,9 @@ type Return struct {
 	At      time.Time
 	Lines   []ReturnedLine
 }
+
+// id returns the order's id in the shop, whether it is there or not.
+func (o Order) id() order.ID { return commands.OrderID(importer, o.Key) }
 
 // ReturnedLine is a part of an order's line.
 type ReturnedLine struct {

@@ -28,6 +28,7 @@ var importer = auth.Principal{Kind: auth.Importer, ID: "online-retail", Roles: [
 const (
 	currency    = money.Currency("GBP")
 	priceReason = "historical sale"
+	channel     = "import"
 )
 
 // Config bounds an import.
@@ -97,6 +98,9 @@ type runner struct {
 	progress  *Progress
 	watch     *watch
 	customers []string // ids, beside plan.Customers
+	history   *history
+	missing   map[string]int64
+	wrong     map[cancellation]bool
 }
 
 func (r *runner) run(ctx context.Context) error {
@@ -115,6 +119,14 @@ func (r *runner) run(ctx context.Context) error {
 }
 
 func (r *runner) all(ctx context.Context) error {
+	err := r.persist(ctx, func(ctx context.Context) (err error) {
+		r.history, err = readHistory(ctx, r.store)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.missing, r.wrong = r.history.missing(r.plan), r.history.contradicted(r.plan)
 	if err := r.each(ctx, len(r.plan.Products), 32, r.product); err != nil {
 		return err
 	}
@@ -153,7 +165,7 @@ func (r *runner) each(caller context.Context, n, width int, step func(context.Co
 
 func (r *runner) product(ctx context.Context, i int) error {
 	p := r.plan.Products[i]
-	c := commands.CreateProduct{Meta: commands.Meta{IdempotencyKey: "product:" + p.SKU, At: p.First, Channel: "import"},
+	c := commands.CreateProduct{Meta: commands.Meta{IdempotencyKey: "product:" + p.SKU, At: p.First, Channel: channel},
 		SKU: product.SKU(p.SKU), Name: p.Name, Price: money.Of(p.Pence, currency)}
 	err := r.persist(ctx, func(ctx context.Context) error {
 		done, err := r.handlers.CreateProduct(ctx, importer, c)
@@ -164,18 +176,22 @@ func (r *runner) product(ctx context.Context, i int) error {
 	if err != nil && !errors.Is(err, commands.ErrKeyReused) && !errors.Is(err, product.ErrExists) {
 		return err
 	}
-	// One delivery is at most a million units; a product of which more was sold got several.
+	// One delivery is at most a million units; a product of which more was sold got several. The key says how much came before: imports of
+	// the same sales that run beside each other bring them once.
 	const most = 1_000_000
-	for part, left := 0, p.Sold; left > 0; part++ {
-		key := "stock:" + r.plan.Digest + ":" + p.SKU + ":" + strconv.Itoa(part)
-		stock := commands.ReceiveStock{Meta: commands.Meta{IdempotencyKey: key, At: p.First, Channel: "import"},
-			SKU: inventory.SKU(p.SKU), Quantity: min(left, most), Reference: "opening stock"}
+	for there, left := r.history.stocked[p.SKU], r.missing[p.SKU]; left > 0; {
+		stock := commands.ReceiveStock{Meta: commands.Meta{IdempotencyKey: "stock:" + p.SKU + ":" + strconv.FormatInt(there, 10), At: p.First, Channel: channel},
+			SKU: inventory.SKU(p.SKU), Quantity: min(left, most), Reference: openingStock}
 		left -= stock.Quantity
+		there += stock.Quantity
 		if err := r.persist(ctx, func(ctx context.Context) error {
 			done, err := r.handlers.ReceiveStock(ctx, importer, stock)
 			r.count(done.Receipt)
 			return err
 		}); err != nil {
+			if errors.Is(err, commands.ErrKeyReused) {
+				return fault.New(fault.Conflict, "IMPORT_BESIDE_ANOTHER", "another import brings stock of the same products at the same time; run this one again when it has ended")
+			}
 			return err
 		}
 	}
@@ -187,7 +203,7 @@ func (r *runner) customer(ctx context.Context, i int) error {
 	number := r.plan.Customers[i]
 	err := r.persist(ctx, func(ctx context.Context) error {
 		done, err := r.handlers.RegisterCustomer(ctx, importer, commands.RegisterCustomer{
-			Meta: commands.Meta{IdempotencyKey: "customer:" + number, Channel: "import", At: r.plan.Orders[0].At}, Reference: number})
+			Meta: commands.Meta{IdempotencyKey: "customer:" + number, Channel: channel, At: r.plan.Orders[0].At}, Reference: number})
 		r.count(done.Receipt)
 		r.customers[i] = string(done.Customer)
 		return err
@@ -220,6 +236,11 @@ func (r *runner) order(ctx context.Context, o Order, customer string, returns []
 		return nil
 	}
 	for _, back := range returns {
+		if r.wrong[back.of()] {
+			r.progress.differ(back.Invoice, 0)
+			r.progress.Returns.Add(1)
+			continue
+		}
 		if err := r.takeBack(ctx, id, back); err != nil {
 			return err
 		}
@@ -228,7 +249,7 @@ func (r *runner) order(ctx context.Context, o Order, customer string, returns []
 }
 
 func (r *runner) place(ctx context.Context, o Order, customer string) (order.ID, error) {
-	c := commands.PlaceOrder{Meta: commands.Meta{IdempotencyKey: o.Key, At: o.At, Channel: "import"}, Customer: customer, Currency: currency,
+	c := commands.PlaceOrder{Meta: commands.Meta{IdempotencyKey: o.Key, At: o.At, Channel: channel}, Customer: customer, Currency: currency,
 		Country: o.Country, Tender: order.Tender{Provider: commands.Imported}, Carrier: commands.Imported, Reference: o.Invoice}
 	if customer == "" {
 		c.Guest = &commands.Guest{}
@@ -248,7 +269,7 @@ func (r *runner) place(ctx context.Context, o Order, customer string) (order.ID,
 }
 
 func (r *runner) takeBack(ctx context.Context, id order.ID, back Return) error {
-	c := commands.ReturnLines{Meta: commands.Meta{IdempotencyKey: back.Key, At: back.At, Channel: "import"}, Order: id, Reason: "cancellation " + back.Invoice, Reference: back.Invoice}
+	c := commands.ReturnLines{Meta: commands.Meta{IdempotencyKey: back.Key, At: back.At, Channel: channel}, Order: id, Reason: "cancellation " + back.Invoice, Reference: back.Invoice}
 	for _, l := range back.Lines {
 		price := money.Of(l.UnitPrice, currency)
 		c.Lines = append(c.Lines, commands.ReturnLine{Line: l.Line, Quantity: l.Quantity, UnitPrice: &price})
