@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/annalhq/annal/eventstore"
@@ -37,15 +36,9 @@ type lag struct {
 
 // A page is what one look saw.
 type page struct {
-	standings map[string]standing
+	standings map[string]projections.Standing
 	events    []eventstore.Recorded // of all categories, from the lowest checkpoint on
 	full      bool                  // there are more
-}
-
-type standing struct {
-	Name     string
-	Position eventstore.Position
-	Status   string
 }
 
 // tellLag adds a check for each read model. It never refuses: what is late is told.
@@ -82,19 +75,14 @@ func (l *lag) look(ctx context.Context) (page, error) {
 
 // read REQUIRES: the turn is taken.
 func (l *lag) read(ctx context.Context) (page, error) {
-	rows, err := l.pool.Query(ctx, `SELECT name, position, status FROM projections.checkpoints WHERE live`)
+	all, err := projections.Standings(ctx, l.pool)
 	if err != nil {
-		return page{}, fault.Wrap(err, fault.Unavailable, "POSTGRES_UNAVAILABLE", "PostgreSQL does not answer")
+		return page{}, err
 	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByName[standing])
-	if err != nil {
-		return page{}, fault.Wrap(err, fault.Unavailable, "POSTGRES_UNAVAILABLE", "PostgreSQL does not answer")
-	}
-	p := page{standings: make(map[string]standing, len(all))}
+	p := page{standings: all}
 	var from []eventstore.Position
 	for _, s := range all {
-		p.standings[s.Name] = s
-		if s.Status == "running" {
+		if s.Running() {
 			from = append(from, s.Position)
 		}
 	}
@@ -125,7 +113,7 @@ func (l *lag) categories() []eventstore.Category {
 // behind says how far m is. Faults: READ_MODEL_BEHIND, READ_MODEL_STOPPED, READ_MODEL_UNSEEN.
 func (p page) behind(m projections.Projection, now time.Time) (string, error) {
 	s, known := p.standings[m.Name()]
-	if !known || s.Status != "running" {
+	if !known || !s.Running() {
 		return "", fault.Newf(fault.Unavailable, "READ_MODEL_STOPPED", "it does not run (%s), and is not counted", cmp.Or(s.Status, "not prepared"))
 	}
 	count, oldest := 0, now

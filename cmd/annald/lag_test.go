@@ -63,7 +63,7 @@ func TestAPageSaysNoMoreThanItSaw(t *testing.T) {
 		{7, "running", seen(7, 11*time.Second), "0 events behind", ""},
 		{0, "paused", seen(7, time.Second), "(paused)", "READ_MODEL_STOPPED"},
 	} {
-		p := page{standings: map[string]standing{orders.Name(): {Name: orders.Name(), Position: x.at, Status: x.status}}, events: x.events, full: len(x.events) > lagPage}
+		p := page{standings: map[string]projections.Standing{orders.Name(): {Name: orders.Name(), Position: x.at, Status: x.status}}, events: x.events, full: len(x.events) > lagPage}
 		text, err := p.behind(orders, now)
 		if err != nil {
 			text += fault.MessageOf(err)

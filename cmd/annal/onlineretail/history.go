@@ -2,8 +2,6 @@ package onlineretail
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/annalhq/annal/aggregates"
@@ -92,6 +90,7 @@ func (h *history) missing(p *Plan) map[string]int64 {
 // more sales in the file another one may be the most plausible, and taking units back from that as well would refund them twice.
 func (h *history) contradicted(p *Plan) map[cancellation]bool {
 	planned := map[cancellation]map[order.ID]Return{}
+	wrong := map[cancellation]bool{}
 	for _, r := range p.Returns {
 		of := r.of()
 		if planned[of] == nil {
@@ -99,12 +98,11 @@ func (h *history) contradicted(p *Plan) map[cancellation]bool {
 		}
 		planned[of][p.Orders[r.Order].id()] = r
 	}
-	wrong := map[cancellation]bool{}
-	for of, returns := range planned {
-		for _, there := range h.returns[of.invoice] {
-			r, known := returns[there.Order]
-			day := there.ReturnedAt.In(slices.Collect(maps.Values(returns))[0].At.Location()).Format(time.DateOnly)
-			if day == of.day && (!known || !r.says(there.Lines)) {
+	for _, r := range p.Returns {
+		for _, there := range h.returns[r.Invoice] {
+			of := cancellation{r.Invoice, there.ReturnedAt.In(r.At.Location()).Format(time.DateOnly)}
+			same, known := planned[of][there.Order]
+			if of == r.of() && (!known || !same.says(there.Lines)) {
 				wrong[of] = true
 			}
 		}

@@ -12,7 +12,6 @@ import (
 
 // Plan is what an import sends, in the order of the file.
 type Plan struct {
-	Digest    string
 	Products  []Product
 	Customers []string // the file's customer numbers
 	Orders    []Order
@@ -20,12 +19,11 @@ type Plan struct {
 	Unmatched []Refused
 }
 
-// Product is a SKU with its newest description and price, and as many units as the file sells.
+// Product is a SKU with its newest description and price.
 type Product struct {
 	SKU   string
 	Name  string
 	Pence int64
-	Sold  int64
 	First time.Time // of its sales
 }
 
@@ -60,7 +58,7 @@ type ReturnedLine struct {
 
 // Arrange orders a sheet into what is to be sent. It is a pure function of the sheet.
 func Arrange(s *Sheet) *Plan {
-	p := &Plan{Digest: s.Digest}
+	p := &Plan{}
 	p.arrangeProducts(s.Sales)
 	p.arrangeOrders(s.Sales)
 	p.arrangeReturns(s.Cancellations)
@@ -81,7 +79,6 @@ func (p *Plan) arrangeProducts(sales []Line) {
 			product.Name = clipName(l.Description)
 		}
 		product.Pence = l.UnitPrice
-		product.Sold += l.Quantity
 		if l.At.Before(product.First) {
 			product.First = l.At
 		}
